@@ -73,7 +73,7 @@ def run(**more):
         ({"settings": {"small": {}}}, "runs bntt.small.recipe: is missing, and settings.small has none"),
         ({"measures": {"x": {"kind": "robus"}}}, "measures.x.kind: unknown name 'robus'; did you mean 'robust'?"),
         ({"measures": {"evaluate": {"kind": "exit"}}}, "measures.evaluate: every training ends with it"),
-        ({"measures": {"x": "robust"}}, "measures.x: must be a table of keys"),
+        ({"measures": {"x": "robust"}}, "measures.x.kind: unknown name"),
         (
             {"measures": {"x": {"kind": "robust", "image": 1}}},
             "measures.x: there is no --image: did you mean --images?",

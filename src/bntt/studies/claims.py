@@ -266,10 +266,7 @@ class Claim(TomlTable):
         effects = tuple(part.effect for part in parts if part.effect)
         starts = min((effect.starts for effect in effects), default=0)
         return ClaimRecord(
-            says=self.says,
-            quotation=self.quotation,
-            source=self.source,
-            paper=self.paper,
+            **self.model_dump(include={"says", "quotation", "source", "paper"}),
             verdict=answer,
             because=with_starts(text, starts),
             starts=starts,

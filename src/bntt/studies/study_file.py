@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -224,11 +225,7 @@ def _measures(tables: Mapping[str, Any]) -> dict[str, Measure]:
     kinds = [kind for kind in dict.fromkeys((*MEASUREMENTS, *KINDS)) if kind != EVALUATE]
     found = {kind: measure_from(kind, {}) for kind in kinds if kind != "retiming"}
     for name, row in tables.items():
-        if name == EVALUATE:
-            raise fault_at(name, "every training ends with it, so no study asks for it")
-        if not isinstance(row, dict):
-            raise fault_at(name, "must be a table of keys and values")
-        if (kind := str(row.get("kind"))) not in kinds:
+        if (kind := str(row.get("kind") if isinstance(row, dict) else "")) not in kinds:
             raise fault_at(f"{name}.kind", unknown_name(kind, kinds))
         try:
             found[name] = measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
@@ -282,15 +279,13 @@ def load_study(source: str | Path) -> Study:
 
 def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None) -> Study:
     """Validate a study given as nested dictionaries."""
-    if name.startswith(OF_WEIGHTS):
-        raise RecipeError(f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name")
     if taken := sorted(values.keys() & {"name", "folder"}):
         raise RecipeError(f"{taken[0]}: unknown key")
     try:
         study = Study.model_validate({**values, "name": name, "folder": folder})
     except ValidationError as error:
         raise RecipeError(_explain(error.errors()[0], values)) from None
-    if fault := next(_faults(study), ""):
+    if fault := next(chain(_faults_of_names(study), _faults(study)), ""):
         raise RecipeError(fault)
     return study
 
@@ -310,12 +305,15 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
     return f"{'.'.join([*path, *filter(None, [context.get('key')])])}: {said}"
 
 
-def _faults(study: Study) -> Iterator[str]:
-    """Say what is wrong with names that a study's tables have of each other."""
-    runs, keys = [run.name for run in study.runs], [column.key for column in study.table]
+def _faults_of_names(study: Study) -> Iterator[str]:
+    """Say which names are taken, or given twice."""
+    if study.name.startswith(OF_WEIGHTS):
+        yield f"{study.name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name"
+    if EVALUATE in study.measures:
+        yield f"measures.{EVALUATE}: every training ends with it, so no study asks for it"
     for what, names in (
-        ("runs: two are called", runs),
-        ("table: two columns have the key", keys),
+        ("runs: two are called", [run.name for run in study.runs]),
+        ("table: two columns have the key", [column.key for column in study.table]),
         *(
             (f"runs: at the setting {setting}, where pictures go by labels, two have the label", labels)
             for setting in study.settings
@@ -323,6 +321,11 @@ def _faults(study: Study) -> Iterator[str]:
         ),
     ):
         yield from (f"{what} {name!r}" for name, count in Counter(names).items() if count > 1)
+
+
+def _faults(study: Study) -> Iterator[str]:
+    """Say what is wrong with what a study's tables say of each other."""
+    runs, keys = [run.name for run in study.runs], [column.key for column in study.table]
     for place, run in enumerate(study.runs):
         where, measures = f"runs {run.name}", study.measures_of(run)
         yield from _unknown(f"{where}.measures", measures, study.measures)
