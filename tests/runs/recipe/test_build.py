@@ -185,7 +185,7 @@ def test_a_network_that_cannot_be_trained_as_asked_is_refused_before_a_run_is_ma
     setting, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
-    monkeypatch.setattr(plan, "fuse", lambda *arguments, **more: "nobody knows it")
+    monkeypatch.setattr(plan, "fuse", lambda *_: plan.need(False, "nobody knows it"))
     arguments = ["train", "demo", "-s", f"compute.{setting}", "--root", str(tmp_path)]
     assert main(arguments) == 5
     assert "block 'conv1' cannot run" in (said := capsys.readouterr().err)
