@@ -18,7 +18,7 @@ def parallel_mlp():
     if "parallel_mlp" not in MODELS:  # a module registers once, when it is imported first
         MODELS.add("parallel_mlp", parallel_mlp)
     yield parallel_mlp
-    MODELS.remove("parallel_mlp")
+    MODELS.pop("parallel_mlp")
 
 
 def test_it_takes_three_files():

@@ -19,7 +19,7 @@ def Adaptive():
     if "adaptive" not in NEURONS:  # a module registers once, when it is imported first
         NEURONS("adaptive")(Adaptive)
     yield Adaptive
-    NEURONS.remove("adaptive")
+    NEURONS.pop("adaptive")
 
 
 def test_they_take_three_files():

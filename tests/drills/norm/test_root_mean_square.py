@@ -19,7 +19,7 @@ def StepRMS():
     if "rms" not in NORMS:  # a module registers once, when it is imported first
         NORMS("rms")(StepRMS)
     yield StepRMS
-    NORMS.remove("rms")
+    NORMS.pop("rms")
 
 
 def test_it_takes_three_files():
