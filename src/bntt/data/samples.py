@@ -458,10 +458,6 @@ class Dataset:
     simulated: str = ""
     """Images that its recordings are simulated from; "": a camera recorded them."""
 
-    def __post_init__(self) -> None:
-        if not (self.make or self.read or self.formats):
-            raise ValueError("a dataset needs make, read or formats: nothing says where its samples come from")
-
     @property
     def frame_size(self) -> int:
         """Rows and columns of a frame by default: 42, or those of the sensor if it has fewer."""
