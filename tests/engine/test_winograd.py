@@ -91,7 +91,7 @@ def by_kernel(grad: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor
     """By the kernel, in memory that is NaN where nothing was written."""
     out = torch.full((*grad.shape[:3], weight.shape[1]), torch.nan) if out is None else out
     with poisoned(), WORKSPACE.lease() as lease:
-        ready = InputGrad.begin(Synapse(weight, None, PLACE), *grad.shape[1:3], lease)
+        ready = InputGrad(Synapse(weight, None, PLACE), *grad.shape[1:3], lease)
         ready.into(grad[None], out[None])
     return out
 
@@ -207,7 +207,7 @@ def test_nothing_else_gets_into_the_kernel(rng):
     grad, weight = drawn((2, 8, 8, 16, 16), rng)
     out = torch.empty_like(grad)
     with WORKSPACE.lease() as lease:
-        ready = InputGrad.begin(Synapse(weight, None, PLACE), 8, 8, lease)
+        ready = InputGrad(Synapse(weight, None, PLACE), 8, 8, lease)
         for wrong in (grad[None].double(), grad[None, :1], grad[None].transpose(2, 3)):
             with pytest.raises(KernelInputError, match="a kernel takes grad for a contiguous float32 of 2048 elements"):
                 ready.into(wrong, out[None])

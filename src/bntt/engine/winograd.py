@@ -13,8 +13,6 @@ zeros become other numbers.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,32 +93,24 @@ def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
     )
 
 
-class InputGrad(NamedTuple):
-    """A layer's transformed weights, and the memory that threads work in, all of one lease."""
+class InputGrad:
+    """The job of a layer that :func:`takes`, for images of a size: its transformed weights and memory to work in."""
 
-    shape: tuple[int, int, int, int]
-    """Of the layer: height and width, channels of its input and its output."""
-    threads: int
-    weight: Tensor
-    work: Tensor
-
-    @staticmethod
-    def begin(synapse: Synapse, height: int, width: int, lease: Lease) -> InputGrad:
-        """Transform the weights of a layer, for images of a size."""
+    def __init__(self, synapse: Synapse, height: int, width: int, lease: Lease) -> None:
         outputs, inputs = synapse.weight.shape[:2]
-        shape, threads = (height, width, inputs, outputs), torch.get_num_threads()
-        job, packed = Winograd.over(shape, threads), lease.take(36 * outputs * inputs)
+        self.pixels, threads = height * width, torch.get_num_threads()
+        job = Winograd(height=height, width=width, in_channels=inputs, out_channels=outputs, threads=threads)
+        packed, size = lease.take(36 * outputs * inputs), threads * winograd_room(job)
         weight = (synapse.weight.contiguous(), torch.float32, 9 * outputs * inputs)
         call("bntt_winograd_pack", job, weight, (packed, torch.float32, packed.numel()))
-        return InputGrad(shape, threads, packed, lease.take(threads * winograd_room(job)))
+        job.give(weight=(packed, torch.float32, packed.numel()), work=(lease.take(size), torch.float32, size))
+        self.job = job
 
     def into(self, grad_out: Tensor, out: Tensor) -> None:
         """Write dL/dx of some steps, ``[S, B, H, W, Ci]``, into ``out``: ``grad_out`` if as large, or other memory."""
-        height, width, inputs, outputs = self.shape
-        images = out.shape[0] * out.shape[1]
-        pixels = images * height * width
-        job = Winograd.over(self.shape, self.threads, images=images)
-        job.give(grad=(grad_out, torch.float32, pixels * outputs), out=(out, torch.float32, pixels * inputs))
-        job.give(weight=(self.weight, torch.float32, 36 * outputs * inputs))
-        job.give(work=(self.work, torch.float32, self.threads * winograd_room(job)))
+        job = self.job
+        job.images = out.shape[0] * out.shape[1]
+        pixels = job.images * self.pixels
+        job.give(grad=(grad_out, torch.float32, pixels * job.out_channels))
+        job.give(out=(out, torch.float32, pixels * job.in_channels))
         call("bntt_winograd_input_grad", job)

@@ -122,12 +122,6 @@ class Winograd(Job):
         switches=(c_int32, "threads"),
     )
 
-    @classmethod
-    def over(cls, shape: Sequence[int], threads: int, **values: Any) -> Winograd:
-        """Return the job for a layer of a height, a width, and channels in and out, with other fields."""
-        sizes = dict(zip(("height", "width", "in_channels", "out_channels"), shape, strict=True))
-        return cls(**sizes, threads=threads, **values)
-
 
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_interface": (c_int, []),

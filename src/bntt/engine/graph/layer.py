@@ -494,7 +494,7 @@ def _synapse_backward(
         input_grad = held.flatten()[: source.numel()].view(source.shape)
     with WORKSPACE.lease() as lease:
         fast = input_grad is not None and takes(synapse, source.shape, how.compute)
-        winograd = InputGrad.begin(synapse, source.shape[2], source.shape[3], lease) if fast else None
+        winograd = InputGrad(synapse, source.shape[2], source.shape[3], lease) if fast else None
         for first, last in chunks(how.compute, grad_current, source):
             part = grad_current[first:last]
             low = part.to(synapse.backward_dtype)

@@ -172,5 +172,5 @@ def _input_grad(synapse: Synapse, grad: Tensor, shape: torch.Size, compute: Comp
         return synapse.input_grad(grad, (height, width, channels))
     out = torch.empty(shape, dtype=torch.float32, device=grad.device)
     with WORKSPACE.lease() as lease:
-        InputGrad.begin(synapse, height, width, lease).into(grad, out)
+        InputGrad(synapse, height, width, lease).into(grad, out)
     return out
