@@ -212,7 +212,7 @@ def dense_limit(case: Case) -> Step:
             total, (chunk, batch, height, width, channels) = torch.zeros_like(synapse.weight), x.values.shape
             fast = case.training and inner and takes(synapse, (steps, batch, height, width, channels), compute)
             with WORKSPACE.lease() as lease:
-                winograd = InputGrad.begin(synapse, height, width, lease) if fast else None
+                winograd = InputGrad(synapse, height, width, lease) if fast else None
                 into = lease.take(*x.values.shape) if fast else x.values
                 for first in range(0, steps, chunk):
                     count = min(chunk, steps - first)
