@@ -75,8 +75,8 @@ STATES = [
     Mutation(
         "without gradients too",
         "engine/graph/stack.py",
-        "tuple(_changed(end, how.lease.keep, Tensor.detach) for end in carried)",
-        "tuple(carried)",
+        "tuple(_changed(end, lease.keep, Tensor.detach) for end in starts)",
+        "tuple(starts)",
         ADVANCE,
     ),
 ]

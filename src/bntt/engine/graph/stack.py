@@ -280,8 +280,21 @@ def run_stack(nodes: Sequence[Node], x: Spikes, how: How, starts: Sequence[Start
             (nodes, x, how, starts), mean_over_time, x.values, *learned, *carried
         )
         return Ran(out, tuple(map(_start, zip(*[iter(ends)] * 3, strict=True), counts)), moments, seen)
+    steps = size = len(x.values)
+    if not any(node.waits(how.compute) for node in nodes):  # a chunk at a time, so that memory does not grow with T
+        size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
+    whole, found, measured = Output(steps, mean_over_time), [], []
     with WORKSPACE.lease() as lease:
-        return _without_gradients(nodes, x, replace(how, lease=lease, in_place=True), starts, mean_over_time)
+        how = replace(how, lease=lease, in_place=True)
+        for first in range(0, steps, size):
+            span, spikes, seen = forward(nodes, how, x.steps(first, first + size), first, starts, keep=None)
+            starts = span.ends
+            found.append(span.found)
+            measured.append(seen)
+            whole.add(spikes)
+            lease.give(spikes.values)
+        last = tuple(_changed(end, lease.keep, Tensor.detach) for end in starts) if how.goes_on else ()
+        return Ran(whole.whole(), last, *_joined(found, measured))
 
 
 def _tensors(start: Start) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -307,25 +320,6 @@ def _joined(
     """Join moments, where a node took the batch's, and measures of consecutive steps, of every node."""
     taken = ([None if one is None else one.moments for one in steps] for steps in zip(*found, strict=True))
     return tuple(map(join_steps, taken)), tuple(map(join_steps, zip(*seen, strict=True)))
-
-
-def _without_gradients(
-    nodes: Sequence[Node], x: Spikes, how: How, carried: Sequence[Start], mean_over_time: bool
-) -> Ran:
-    """Run chunk by chunk through all nodes, so that memory does not grow with T."""
-    steps = size = len(x.values)
-    if not any(node.waits(how.compute) for node in nodes):
-        size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
-    out, found, measured = Output(steps, mean_over_time), [], []
-    for first in range(0, steps, size):
-        span, spikes, seen = forward(nodes, how, x.steps(first, first + size), first, carried, keep=None)
-        carried = span.ends
-        found.append(span.found)
-        measured.append(seen)
-        out.add(spikes)
-        how.lease.give(spikes.values)
-    ends = tuple(_changed(end, how.lease.keep, Tensor.detach) for end in carried) if how.goes_on else ()
-    return Ran(out.whole(), ends, *_joined(found, measured))
 
 
 class Output:
