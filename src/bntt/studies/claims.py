@@ -222,8 +222,6 @@ class Claim(TomlTable):
     """Standard deviation of what is tested, over that of one start."""
     fewest: ClassVar[int] = 2
     """Fewest starts that the rule decides from."""
-    smallest: ClassVar[Any] = staticmethod(smallest_difference)
-    """Smallest difference that so many starts of a standard deviation decide at a level."""
 
     def uses(self, columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
@@ -247,10 +245,14 @@ class Claim(TomlTable):
     def in_words(self, run: Named = str, column: Named = str) -> str:
         """Describe the rule in a sentence, with the labels of runs and the titles of columns."""
 
+    def finds(self, error: float, starts: int, level: float) -> float:
+        """Return the smallest difference that ``starts`` starts of standard deviation ``error`` decide."""
+        return smallest_difference(error, starts, level)
+
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         """Return the smallest difference of each column that ``starts`` starts decide."""
         known = [column for column in self.decided_by()[1] if column in spreads and starts >= self.fewest]
-        return {column: self.smallest(self.scatter * spreads[column], starts, level) for column in known}
+        return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
 
     def verdict(self, found: Findings, parts: Sequence[Part], text: str, p: float | None = None) -> ClaimRecord:
         """Join the answers of all parts: all must hold, or one does not (Bonferroni)."""
@@ -395,7 +397,6 @@ class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
     fewest: ClassVar[int] = ENOUGH
-    smallest: ClassVar[Any] = staticmethod(smallest_margin)
     rule: Literal["equivalent"]
     margin: Annotated[float, Field(gt=0)]
 
@@ -420,6 +421,9 @@ class Equivalent(_Against):
             return asked
         shown = smallest_margin(found.sd, found.n)
         return f"{asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
+
+    def finds(self, error: float, starts: int, level: float) -> float:
+        return smallest_margin(error, starts, level)
 
     def in_words(self, run: Named = str, column: Named = str) -> str:
         return (

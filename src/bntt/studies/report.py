@@ -419,16 +419,11 @@ def _made(run: RunRecord, every: list[str], row: RowRecord | None) -> tuple[Cell
     )
 
 
-class Story(NamedTuple):
-    """Claims of all studies of a page."""
+def story_of(studies: Sequence[tuple[str, str, Sequence[ClaimRecord]]]) -> tuple[str, Parts, Parts]:
+    """Count and order the claims of studies, given by anchor, title and claims: the paper's, and questions of our own.
 
-    lead: str
-    claims: Parts
-    questions: Parts
-
-
-def story_of(studies: Sequence[tuple[str, str, Sequence[ClaimRecord]]]) -> Story:
-    """Order the claims of studies, given by anchor, title and claims; what several test by the same numbers is once."""
+    What several studies test by the same numbers is there once.
+    """
     once = dict[ClaimRecord, tuple[ClaimRecord, Studies]]()
     for anchor, title, claims in studies:
         for claim in claims:
@@ -441,7 +436,7 @@ def story_of(studies: Sequence[tuple[str, str, Sequence[ClaimRecord]]]) -> Story
         lead.append(f"{sentences} of the paper in {plural(len(quoted), 'row')}: {_counted(quoted)}.")
     if own:
         lead.append(f"{plural(len(own), 'question')} of our own: {_counted(own)}.")
-    return Story(" ".join(lead), _parts(quoted, 1), _parts(own, 1 + len(quoted)))
+    return " ".join(lead), _parts(quoted, 1), _parts(own, 1 + len(quoted))
 
 
 def _parts(found: Sequence[tuple[ClaimRecord, Studies]], first: int) -> Parts:
@@ -506,9 +501,11 @@ class Page(NamedTuple):
     """Page of one subject, or of several with an index."""
 
     title: str
+    lead: str
+    """Verdicts of all its studies, counted."""
     subjects: tuple[Subject, ...]
-    story: Story
-    """Claims of all its studies."""
+    claims: Parts
+    questions: Parts
     overview: tuple[Table, ...] = ()
     """Tables of a page of several subjects: one of each kind."""
 
@@ -557,12 +554,12 @@ def page_of(folders: Sequence[Path]) -> Page:
         if one.kind != "study" and names[one.title] > 1:  # runs of one name are told apart by their places
             title = f"{one.title} ({folder})"
             subjects[n] = replace(one, title=title, compared=(replace(one.compared[0], text=title), *one.compared[1:]))
-    story = story_of([(anchor(n), one.title, one.claims) for n, one in enumerate(subjects, 1)])
+    lead, claims, questions = story_of([(anchor(n), one.title, one.claims) for n, one in enumerate(subjects, 1)])
     if len(subjects) == 1:
-        return Page(subjects[0].title, (subjects[0],), story)
+        return Page(subjects[0].title, lead, (subjects[0],), claims, questions)
     if {one.compared[1].text for one in subjects if one.kind == "study"} == {"small"}:
         small = "All studies have a small setting: the paper's numbers are shown next to ours, but cannot be compared"
-        story = story._replace(lead=f"{story.lead} {small} with them.".strip())
+        lead = f"{lead} {small} with them.".strip()
     overview = []
     for kind, columns, caption in (
         ("study", STUDY_COLUMNS, "Studies, with their verdicts on claims"),
@@ -572,7 +569,8 @@ def page_of(folders: Sequence[Path]) -> Page:
         numbered = [(n, one.compared) for n, one in enumerate(subjects, 1) if one.kind == kind]
         rows = tuple((replace(row[0], link=anchor(n)), *row[1:]) for n, row in numbered)
         overview += [Table(caption, columns, rows)] * bool(rows)
-    return Page(f"{PAPER}, claim by claim" if story.claims else "Results", tuple(subjects), story, tuple(overview))
+    title = f"{PAPER}, claim by claim" if claims else "Results"
+    return Page(title, lead, tuple(subjects), claims, questions, tuple(overview))
 
 
 NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": ("other", "others")}

@@ -29,24 +29,24 @@ def page(tmp_path):
 def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_path):
     found = page(tmp_path)
     assert found.title == f"{PAPER}, claim by claim"
-    rows = [one for tested in found.story.claims.values() for one in tested]
+    rows = [one for tested in found.claims.values() for one in tested]
     assert [(number, one.says, studies) for number, one, studies in rows] == [
         (1, "it is accurate", {"s1": "one", "s2": "two"}),
         (2, "it is robust", {"s1": "one"}),
     ]
-    ((number, own, _),) = found.story.questions["Accuracy (Table 1)"]
+    ((number, own, _),) = found.questions["Accuracy (Table 1)"]
     assert (number, own.says) == (3, "own")
-    assert "1 sentence of the paper in 2 rows: shown by fewer, 1 holds, 1 is not decided." in found.story.lead
-    assert "1 question of our own: shown by fewer, 1 holds." in found.story.lead
-    assert "All studies have a small setting" in found.story.lead
+    assert "1 sentence of the paper in 2 rows: shown by fewer, 1 holds, 1 is not decided." in found.lead
+    assert "1 question of our own: shown by fewer, 1 holds." in found.lead
+    assert "All studies have a small setting" in found.lead
 
 
 def test_what_is_tested_stands_before_what_is_shown_alone():
     shown = ClaimRecord.model_validate(claim("shown", "Table 1"))
     tested = ClaimRecord.model_validate(claim("tested", "Table 1", effects=[EFFECT | {"starts": 5}]))
-    story = story_of([("a", "a study", (shown, tested))])
-    assert [one.says for part in story.claims.values() for _, one, _ in part] == ["tested", "shown"]
-    assert "in 2 rows: tested by five starts or more, 1 holds; shown by fewer, 1 holds." in story.lead
+    lead, claims, _ = story_of([("a", "a study", (shown, tested))])
+    assert [one.says for part in claims.values() for _, one, _ in part] == ["tested", "shown"]
+    assert "in 2 rows: tested by five starts or more, 1 holds; shown by fewer, 1 holds." in lead
 
 
 def test_numbers_of_a_claim_share_a_scale_with_what_they_are_held_against():
