@@ -161,12 +161,10 @@ def in_order(samples: ImageSet | FrameSet, order: str | None) -> SampleSet:
     return SequenceSet(samples, order)
 
 
-def data_key(recipe: Recipe, *, placed: bool = True) -> str:
-    """Return a key of all that a recipe's prepared data and its checksums depend on; with its folder if ``placed``."""
+def data_key(recipe: Recipe) -> str:
+    """Return a key of all that a recipe's prepared data and its checksums depend on."""
     data, steps = recipe.data, recipe.network.num_steps if DATASETS[recipe.data.name].formats else 0
-    return repr(
-        (data.name, data.root if placed else "", data.size, data.mode, data.fit, data.order, data.frames, steps)
-    )
+    return repr((data.name, data.root, data.size, data.mode, data.fit, data.order, data.frames, steps))
 
 
 def framing_of(recipe: Recipe) -> Way | None:

@@ -290,9 +290,11 @@ def failures(starts: Sequence[Start]) -> list[Failures]:
 
 def measure_stability(opened: Any, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
     """Train the missing starts of a grid as the recipe says, but at a constant rate, with all steps, on few images."""
-    from bntt.runs.stability.starts import grid
+    from bntt.runs.stability.starts import build_data, settings_of, trained_starts
 
-    settings, starts = grid(opened, arguments, progress)
+    data = build_data(opened.recipe)
+    settings = settings_of(opened.recipe, arguments, data)
+    starts = list(trained_starts(opened, arguments, settings, data, progress))
     return StabilityResult(arguments=arguments, settings=settings, shares=failures(starts), cells=starts)
 
 

@@ -35,13 +35,6 @@ VALIDATED = 1000
 """Maximum number of validation images that decide if a start failed."""
 
 
-def grid(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> tuple[dict[str, Any], list[Start]]:
-    """Return the settings that all starts share, and every start."""
-    data = build_data(opened.recipe)
-    settings = settings_of(opened.recipe, arguments, data)
-    return settings, list(trained_starts(opened, arguments, settings, data, progress))
-
-
 def trained_starts(
     opened: OpenedRecipe, arguments: StabilityArguments, settings: dict[str, Any], first: RecipeData, progress: Progress
 ) -> Iterator[Start]:
