@@ -19,7 +19,7 @@ from bntt.runs import directory as kept
 from bntt.runs import environment, measure
 from bntt.runs import evaluation as run_evaluation
 from bntt.runs.recipe import build
-from bntt.runs.recipe import datasets as parts
+from bntt.runs.recipe import build as parts
 from bntt.runs.training import curves
 from bntt.runs.training import train as run
 from bntt.training import objective, session

@@ -22,8 +22,7 @@ from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.runs.directory import Checkpoints, new_run_directory
-from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import RecipeData
+from bntt.runs.recipe.build import RecipeData, build_model, training_loader
 from bntt.runs.recipe.file import Recipe, load_recipe
 from bntt.runs.training.train import train_run
 from bntt.training import Method, NonFiniteError, Session, StepRecord

@@ -23,8 +23,7 @@ from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import DeviceError
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import DeviceError, build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run

@@ -10,7 +10,7 @@ import torch
 from bntt.io.checkpoint import read_checkpoint
 from bntt.runs.directory import new_run_directory
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data
 from bntt.runs.recipe.file import parse_recipe
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Requests

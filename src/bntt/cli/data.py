@@ -209,7 +209,7 @@ def show(
         picture: the .png, .pdf or .svg to write; <name>-<split>-<index>.png here by default.
     """
     from bntt.charts.files import save_figure
-    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.build import build_data
     from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 
     if picture:

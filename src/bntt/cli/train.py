@@ -13,7 +13,7 @@ from bntt.cli import console, signals
 
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.datasets import RecipeData
+    from bntt.runs.recipe.build import RecipeData
     from bntt.runs.recipe.file import Recipe
     from bntt.runs.training.start import TrainingStart
     from bntt.training.processes import Processes
@@ -100,8 +100,7 @@ def train(
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
     """Print the estimate of a training or, with ``fit_batch``, the largest batch."""
-    from bntt.runs.recipe.build import with_absolute_paths
-    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.build import build_data, with_absolute_paths
     from bntt.runs.training.estimate import bytes_of, estimate_training, propose_batch
 
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
@@ -127,8 +126,15 @@ def demo(root: Path = Path("runs")) -> None:
 def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.build import build_model, describe_backend, facts_of, training_loader, with_absolute_paths
-    from bntt.runs.recipe.datasets import build_data, evaluation_loader
+    from bntt.runs.recipe.build import (
+        build_data,
+        build_model,
+        describe_backend,
+        evaluation_loader,
+        facts_of,
+        training_loader,
+        with_absolute_paths,
+    )
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.curves import save_curves
     from bntt.runs.training.epoch_log import updates_to_forget

@@ -22,8 +22,16 @@ from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory, load_best, restore_thresholds
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
-from bntt.runs.recipe.build import build_encoder, build_model, facts_of, for_measuring, training_loader
-from bntt.runs.recipe.datasets import RecipeData, Split, evaluation_loader
+from bntt.runs.recipe.build import (
+    RecipeData,
+    Split,
+    build_encoder,
+    build_model,
+    evaluation_loader,
+    facts_of,
+    for_measuring,
+    training_loader,
+)
 from bntt.runs.recipe.file import Recipe
 from bntt.training import recalibrate
 from bntt.training.processes import Processes

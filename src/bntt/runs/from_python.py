@@ -29,7 +29,7 @@ from bntt.register import REGISTERED
 from bntt.runs.directory import usable
 from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
-from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
+from bntt.runs.recipe.build import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
 from bntt.training.objective import Distillation, name_of
 from bntt.version import __version__

@@ -25,8 +25,7 @@ from bntt.runs.directory import new_run_directory
 from bntt.runs.environment import write_environment
 from bntt.runs.identity import rules_facts
 from bntt.runs.parts import parts_facts
-from bntt.runs.recipe.build import build_model, builder_options, with_absolute_paths
-from bntt.runs.recipe.datasets import RecipeData, build_data
+from bntt.runs.recipe.build import RecipeData, build_data, build_model, builder_options, with_absolute_paths
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 

@@ -54,7 +54,7 @@ def measure(
     >>> import tempfile
     >>> from bntt.runs.training.train import train_run
     >>> from bntt.runs.directory import new_run_directory
-    >>> from bntt.runs.recipe.datasets import build_data
+    >>> from bntt.runs.recipe.build import build_data
     >>> from bntt.runs.recipe.file import load_recipe
     >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "data.images=500"]
     >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))

@@ -34,8 +34,19 @@ from bntt.runs.identity import (
     weights_hash,
 )
 from bntt.runs.parts import check_parts, load_parts
-from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
-from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, stand_in
+from bntt.runs.recipe.build import (
+    RecipeData,
+    SampleSet,
+    Split,
+    build_data,
+    build_model,
+    evaluation_loader,
+    facts_of,
+    for_measuring,
+    require_device,
+    stand_in,
+    with_absolute_paths,
+)
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.training.processes import Processes
 

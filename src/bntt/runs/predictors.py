@@ -26,7 +26,7 @@ from bntt.models import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier
 from bntt.nn.kinds import encoder_facts, encoder_facts_by_name
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.datasets import framing_of
+from bntt.runs.recipe.build import framing_of
 from bntt.runs.recipe.file import RecipeError
 
 

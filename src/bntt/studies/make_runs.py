@@ -27,8 +27,7 @@ from bntt.runs.environment import environment
 from bntt.runs.identity import rules_facts
 from bntt.runs.measure import get_measurement, measure
 from bntt.runs.parts import LOADED, parts_facts
-from bntt.runs.recipe.build import facts_of
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data, facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.requests import Requests

@@ -25,8 +25,16 @@ from bntt.nn import TemporalNorm
 from bntt.nn.norms import FAMILY
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import began_with_others
-from bntt.runs.recipe.build import build_model, builder_options, facts_of, input_shape, with_absolute_paths
-from bntt.runs.recipe.datasets import build_data, data_key, stand_in
+from bntt.runs.recipe.build import (
+    build_data,
+    build_model,
+    builder_options,
+    data_key,
+    facts_of,
+    input_shape,
+    stand_in,
+    with_absolute_paths,
+)
 from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.runs.training.estimate import spoken, time_left, update_seconds, updates_an_epoch

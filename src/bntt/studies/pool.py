@@ -24,8 +24,7 @@ from bntt.runs.environment import NUMERICS, numerics_of
 from bntt.runs.evaluation import rates_of
 from bntt.runs.identity import rules_in, rules_of, weights_hash
 from bntt.runs.parts import parts_of, recorded_parts, versions_of
-from bntt.runs.recipe.build import facts_of, for_measuring
-from bntt.runs.recipe.datasets import checksums, framing_of
+from bntt.runs.recipe.build import checksums, facts_of, for_measuring, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe, values_of
 from bntt.runs.recipe.schema import Recipe
 from bntt.studies.measures import EVALUATE, Measure

@@ -11,7 +11,7 @@ from bntt.cli.main import main
 from bntt.data.images import Fitting, read_images
 from bntt.io.errors import DataError
 from bntt.io.pictures import ORIENTATION, read_picture
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 
 MIXED = [("RGB", 40, 20, 1), ("L", 12, 31, 1), ("RGB", 16, 16, 1), ("P", 24, 9, 1), ("RGB", 30, 18, 6), ("L", 3, 50, 8)]

@@ -18,8 +18,7 @@ from bntt.nn import BNTT, DirectEncoder, PoissonEncoder, SpikeCount
 from bntt.nn.fusion import fuse as plan
 from bntt.ops.spike import ArcTan
 from bntt.runs.recipe import build
-from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
-from bntt.runs.recipe.datasets import build_data, stand_in
+from bntt.runs.recipe.build import DeviceError, build_data, build_model, describe_backend, require_device, stand_in
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
 from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed

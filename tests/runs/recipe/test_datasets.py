@@ -7,9 +7,8 @@ import torch
 
 from bntt.data import ImageSet, Splits, stratified
 from bntt.data.prepared import manifest_of
-from bntt.runs.recipe import datasets as parts
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe import build as parts
+from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from tests.rows import each_row
 from tests.runs.recipe.test_schema import changed

@@ -6,8 +6,7 @@ import torch
 from bntt.data import FrameSet, FrameSplits, SampleLoader
 from bntt.data.samples import DATASETS, Dataset
 from bntt.nn.network.labelled_batch import samples
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 from tests import fakes

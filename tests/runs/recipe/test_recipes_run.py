@@ -9,8 +9,7 @@ from bntt.data.samples import DATASETS
 from bntt.engine.kernels import has_bf16
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe import recipe_names
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import RecipeData, in_order
+from bntt.runs.recipe.build import RecipeData, build_model, in_order
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run

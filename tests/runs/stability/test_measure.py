@@ -12,8 +12,7 @@ from bntt.data.samples import fair_order
 from bntt.io.checkpoint import CheckpointError, OtherSettingsError
 from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import Part
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.recipe.schema import Init
 from bntt.runs.stability import MOMENT, StabilityArguments, measure_stability

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bntt.cli import main as cli
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import estimate
 from bntt.runs.training.estimate import bytes_of, largest_batch, propose_batch

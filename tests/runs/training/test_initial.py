@@ -15,8 +15,7 @@ from bntt.runs.directory import RunDirectory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.identity import weights_hash
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import start
 from bntt.runs.training.start import build_session, load_initial_weights, load_teacher

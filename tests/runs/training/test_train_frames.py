@@ -17,8 +17,7 @@ from bntt.io.errors import DataError
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import build_model, input_shape, training_loader
-from bntt.runs.recipe.datasets import build_data, framing_of
+from bntt.runs.recipe.build import build_data, build_model, framing_of, input_shape, training_loader
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests import fakes

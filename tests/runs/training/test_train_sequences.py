@@ -10,8 +10,7 @@ from bntt.runs import open_run as load
 from bntt.runs.directory import new_run_directory
 from bntt.runs.identity import check_same_data
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests.rows import each_row

@@ -9,8 +9,7 @@ from bntt.analysis import surprises
 from bntt.data import ImageSet, SequenceSet
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run, unvarying_steps
-from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import build_data, evaluation_loader
+from bntt.runs.recipe.build import build_data, build_model, evaluation_loader, training_loader
 from bntt.runs.training.epoch_log import Notice, startup_warnings
 from bntt.runs.training.train import train_run
 from bntt.training import Session

@@ -1,28 +1,219 @@
-"""Building objects from a recipe: names become flat arguments of the library's builders."""
+"""Data, loaders, encoder and network of a recipe: names become flat arguments of the library's builders."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from bntt.analysis.measurement import Facts
-from bntt.data import FrameSet, ImageSet, SampleLoader, SequenceSet
+from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SampleLoader, SequenceSet, split_validation, stratified
+from bntt.data.catalog import Way, open_samples
+from bntt.data.events.binning import Binning
+from bntt.data.events.formats import Framing
+from bntt.data.images import Fitting
+from bntt.data.prepared import Manifest
+from bntt.data.samples import DATASETS, digest_of, some_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
 from bntt.nn import Encoder, SpikingClassifier, evaluating
 from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.nn.network.advance import plain_blocks
-from bntt.runs.recipe.datasets import RecipeData, SampleSet
 from bntt.runs.recipe.file import values_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 from bntt.training.objective import check_objective
 from bntt.training.optimizer import freeze
+
+Split = Literal["test", "validation", "train"]
+"""Split to measure on: the published test images, those held out of the training images, or those trained on."""
+SampleSet = ImageSet | FrameSet | SequenceSet
+"""Sample sets that a recipe trains on and measures."""
+
+
+WITHOUT: dict[Split, str] = {
+    "test": "call bntt.fit again with test=, which adds them and does not train again",
+    "validation": "what is chosen, such as an exit, needs some: train in a new directory by bntt.fit(validation=...); "
+    "--split test measures without them where a verb only measures",
+    "train": "a run of bntt.fit keeps only their checksums",
+}
+"""What to do if a run of :func:`bntt.fit` was not given the samples of a split."""
+
+
+@dataclass(frozen=True)
+class RecipeData:
+    """Samples of a recipe: training and validation are two parts of the published training split."""
+
+    train: SampleSet
+    validation: SampleSet
+    test: SampleSet
+    mean: list[float]
+    """Mean of the training part's pixels, per channel; empty for frames."""
+    std: list[float]
+    label: str
+    """Name of the data shown beside numbers."""
+    manifest: Manifest
+    """Origin of the data, with checksums."""
+    whole: int = 0
+    """Number of samples the training part was chosen from; 0: all of them were taken."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts to record about the training data: its origin and number of samples."""
+        whole = self.whole or len(self.train)
+        counts = {"train": len(self.train), "train_of": whole, "validation": len(self.validation)}
+        return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
+
+    def of(self, split: Split) -> SampleSet:
+        """Return the samples of a split."""
+        found: SampleSet = getattr(self, split)
+        if not len(found):
+            raise DataError(f"{self.label}: there are no {split} samples: {WITHOUT[split]}")
+        return found
+
+
+def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> RecipeData:
+    """Load the recipe's dataset and split off its validation part."""
+    if not recipe.data.name:
+        raise RecipeError(
+            'data.name: "" stands for samples given in Python, of which a run keeps only those that measure it: resume '
+            "with the same call of bntt.fit"
+        )
+    wanted, own = recipe.data, "root" in DATASETS[recipe.data.name].needs
+    if own and not wanted.root:
+        raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
+    framing = framing_of(recipe)
+    published, manifest = open_samples(wanted.name, framing, Path(wanted.root) if wanted.root else None, progress)
+    count = round(wanted.validation * len(published.train))
+    if not 0 < count < len(published.train):
+        raise RecipeError(
+            f"data.validation: {wanted.validation} of {len(published.train)} images leaves training or validation "
+            f"without images"
+        )
+    with named_in_errors(f"data.validation: {wanted.validation} of {len(published.train)} images: "):
+        every, validation, _ = split_validation(published.train, count, recipe.seed)
+    if wanted.images and wanted.images > len(every):
+        raise RecipeError(
+            f"data.images: {wanted.images:,} requested, but validation leaves only {len(every):,} training images"
+        )
+    train = some_of(every, wanted.images or len(every), recipe.seed)
+    mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
+    if min(std, default=1) == 0:
+        warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
+        std = [deviation or 1.0 for deviation in std]
+    label = wanted.label or ", ".join(filter(None, (wanted.name, wanted.order)))
+    if manifest.check == "modified" or (manifest.check == "unchecked" and not own):
+        label += f" ({manifest.check} files)"
+    if manifest.check == "simulated" and "simulated" not in label:
+        label += " (simulated)"
+    if len(train) < len(every):
+        label += f", trained on {describe_subset(train, len(every))}"
+    parts = [in_order(samples, wanted.order) for samples in (train, validation, published.test)]
+    manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
+    return RecipeData(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+
+
+MOST_VALUES = 1 << 27
+"""Most values of a blank sample, as in the largest picture that is read; also the most samples of a split."""
+
+
+def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
+    """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory."""
+    data, published, classes = recipe.data, manifest.images.get("train", 0), tuple(manifest.classes)
+    kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
+    if data.name not in DATASETS or DATASETS[data.name].kind == "frames":
+        kinds[2] = FrameSet  # sequences of features, also from Python
+    kind = kinds.get(len(manifest.shape))
+    fits = 0 < math.prod(manifest.shape) <= MOST_VALUES and max(manifest.images.values(), default=0) <= MOST_VALUES
+    if kind is None or not published or not classes or not fits:
+        raise ValueError(f"{published} training samples of shape {manifest.shape} and {len(classes)} classes")
+
+    def blank(count: int) -> SampleSet:
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        return in_order(kind(values, torch.arange(count) % len(classes), classes), data.order)
+
+    held_out = round(data.validation * published)
+    sizes = (data.images or published - held_out, held_out, manifest.images.get("test", 0))
+    mean, std = ([0.5] * manifest.shape[0], [1.0] * manifest.shape[0]) if kind is ImageSet else ([], [])
+    train, validation, test = map(blank, sizes)
+    return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
+
+
+def checksums(manifest: Manifest, order: str | None) -> dict[str, str]:
+    """Return the checksums of a dataset's parts, and of its pixel order if it has one."""
+    if not order:
+        return manifest.sha256
+    return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
+
+
+def describe_subset(some: ImageSet | FrameSet, of: int) -> str:
+    """Describe how many samples were chosen, and from how many classes if some have none.
+
+    >>> import torch
+    >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
+    >>> describe_subset(data, 4000)
+    '2 of 4,000, with 2 of the 3 classes'
+    """
+    seen, classes = sum(count > 0 for count in some.labels.bincount().tolist()), len(some.classes)
+    return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
+
+
+def in_order(samples: ImageSet | FrameSet, order: str | None) -> SampleSet:
+    """Convert images to sequences in an order; without one return them unchanged."""
+    if not order:
+        return samples
+    if isinstance(samples, FrameSet):
+        raise RecipeError(f"data.order: {order!r} is for images, and recordings have an order in time already")
+    return SequenceSet(samples, order)
+
+
+def data_key(recipe: Recipe) -> str:
+    """Return a key of all that a recipe's prepared data and its checksums depend on."""
+    data, steps = recipe.data, recipe.network.num_steps if DATASETS[recipe.data.name].formats else 0
+    return repr((data.name, data.root, data.size, data.mode, data.fit, data.order, data.frames, steps))
+
+
+def framing_of(recipe: Recipe) -> Way | None:
+    """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged."""
+    data, dataset = recipe.data, DATASETS[recipe.data.name]
+    if data.size or data.mode or data.fit != "crop":
+        if not dataset.fits:
+            key = "size" if data.size else "mode" if data.mode else "fit"
+            raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is not one')
+        if data.fit != "crop" and data.size is None:
+            raise RecipeError(f'data.fit: "{data.fit}" needs data.size: without it images stay as they are')
+        return Fitting(data.size, data.mode, data.fit)
+    if not dataset.formats:
+        return None
+    wanted, steps = data.frames, recipe.network.num_steps
+    if len(wanted.sensor) == 1:
+        raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
+    sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None
+    binning = Binning(steps, wanted.size, wanted.size, by=wanted.by, cells=wanted.cells, beyond=wanted.beyond)
+    return Framing(binning, wanted.format or "", sensor)
+
+
+def evaluation_loader(
+    recipe: Recipe,
+    data: RecipeData,
+    split: Split,
+    device: str = "cpu",
+    *,
+    at_most: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> PartLoader:
+    """Return batches of the images of a split that a recipe measures: all, or ``evaluate.images`` by class."""
+    images = data.of(split)
+    count = recipe.evaluate.images or len(images)
+    if count > len(images) and split == "test":
+        raise RecipeError(f"evaluate.images: {count:,} requested, but there are only {len(images):,} {split} images")
+    count = min(count, at_most or count, len(images))
+    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device, share)
 
 
 class DeviceError(RuntimeError):

@@ -16,8 +16,7 @@ from bntt.data import FrameSet
 from bntt.data.samples import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
-from bntt.runs.recipe.build import build_encoder
-from bntt.runs.recipe.datasets import RecipeData, Split
+from bntt.runs.recipe.build import RecipeData, Split, build_encoder
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe
 
 

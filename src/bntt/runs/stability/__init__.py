@@ -290,7 +290,8 @@ def failures(starts: Sequence[Start]) -> list[Failures]:
 
 def measure_stability(opened: Any, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
     """Train the missing starts of a grid as the recipe says, but at a constant rate, with all steps, on few images."""
-    from bntt.runs.stability.starts import build_data, settings_of, trained_starts
+    from bntt.runs.recipe.build import build_data
+    from bntt.runs.stability.starts import settings_of, trained_starts
 
     data = build_data(opened.recipe)
     settings = settings_of(opened.recipe, arguments, data)

@@ -22,8 +22,7 @@ from bntt.runs.environment import NUMERICS
 from bntt.runs.identity import rules_facts
 from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import parts_of, versions_of
-from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import RecipeData, build_data
+from bntt.runs.recipe.build import RecipeData, build_data, build_model, training_loader
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
 from bntt.runs.stability import MIXED, MOMENT, Moment, StabilityArguments, Start
 from bntt.training import NonFiniteError, Session, StepRecord

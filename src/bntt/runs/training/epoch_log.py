@@ -15,7 +15,7 @@ from bntt.analysis.accuracy import spans
 from bntt.data import SampleLoader
 from bntt.engine.kernels import find_backend
 from bntt.runs.evaluation import combine_activities, unvarying_steps
-from bntt.runs.recipe.datasets import RecipeData
+from bntt.runs.recipe.build import RecipeData
 from bntt.runs.recipe.schema import Recipe
 from bntt.training.session import EpochRecord, Session, StepRecord
 

@@ -24,8 +24,7 @@ from bntt.io.memory import forget_peak, keep_freed_memory, resident
 from bntt.nn import SpikingClassifier, SpikingNetwork
 from bntt.nn.kinds import norm_facts_by_name
 from bntt.runs import parts
-from bntt.runs.recipe.build import build_model, facts_of, input_shape
-from bntt.runs.recipe.datasets import RecipeData, build_data
+from bntt.runs.recipe.build import RecipeData, build_data, build_model, facts_of, input_shape
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.epoch_log import is_out_of_memory
 from bntt.runs.training.start import build_session

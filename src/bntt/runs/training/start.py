@@ -49,8 +49,15 @@ from bntt.runs.identity import (
 )
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.parts import LOADED, check_parts, parts_facts
-from bntt.runs.recipe.build import build_encoder, build_model, input_shape, training_loader, with_absolute_paths
-from bntt.runs.recipe.datasets import RecipeData, evaluation_loader
+from bntt.runs.recipe.build import (
+    RecipeData,
+    build_encoder,
+    build_model,
+    evaluation_loader,
+    input_shape,
+    training_loader,
+    with_absolute_paths,
+)
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.runs.recipe.schema import named_in_errors
 from bntt.runs.training.epoch_log import Notice, firing_rates

@@ -23,7 +23,7 @@ from bntt.runs.environment import write_environment
 from bntt.runs.evaluation import combine_evaluations
 from bntt.runs.identity import check_same_network, lasting, rules_facts
 from bntt.runs.parts import parts_facts
-from bntt.runs.recipe.datasets import RecipeData
+from bntt.runs.recipe.build import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
 from bntt.runs.training.curves import Write, event_writer
 from bntt.runs.training.epoch_log import (
