@@ -99,7 +99,7 @@ def test_a_bar_of_training_counts_over_all_epochs(terminal):
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
     console.training([step(0, i) for i in range(2)], shares=[1, 1], images=40)
-    assert capsys.readouterr().out.splitlines()[0] == "epoch 1/2, loss 2.000: 20 of 40 images"
+    assert capsys.readouterr().out.splitlines()[0] == "epoch 1/2, loss 2.000: 10 of 40 images"
 
 
 def test_while_steps_grow_the_time_left_is_in_proportion_to_them(terminal):

@@ -37,8 +37,13 @@ def test_the_packages_network_and_what_is_refused(tmp_path, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "151,080 bytes for one image" in out
     assert "the highest |u|: no data lie beside fashion-mnist-vgg6" in out
+    (kept := tmp_path / "checkpoints" / "best.safetensors").parent.mkdir()
+    kept.touch()
+    (recipe := tmp_path / "recipe.toml").touch()
     for arguments, code, said in (
         (["export"], 2, "--out FILE is needed"),
+        (["export", "--out", str(kept)], 2, "is a run's checkpoint, which the export would replace"),
+        (["export", "--out", str(recipe)], 2, "is a run's recipe.toml, which the export would replace"),
         (["export", "--out", str(tmp_path / "x"), "--to", "nir", "--lossy", "constant"], 2, "name a RUN"),
         (["export", str(tmp_path), "--lossy", "constant"], 2, "--lossy constant is for --to nir"),
         (["export", "--out", str(tmp_path)], 2, "is a directory: name the file to write"),

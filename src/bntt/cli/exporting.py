@@ -51,10 +51,12 @@ def export(
     from bntt.runs.open_run import load_run
 
     name = str(run) if run else pretrained or DEFAULT
+    part = _part_of_run(out.resolve()) if out and out.is_file() else ""
     console.refuse(
         (run and pretrained, "RUN and --pretrained: choose one"),
         (not (out or run), f"--out FILE is needed where no run is named: {name} comes with the package"),
         (out and out.is_dir(), f"--out {out} is a directory: name the file to write, such as {out}/bundle.safetensors"),
+        (part, f"--out {out} is a run's {part}, which the export would replace: name another file"),
         (
             lossy and (not run or to != "nir"),
             "--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN",
@@ -91,6 +93,14 @@ def export(
         console.line(f"no card: {error}")
     else:
         console.section(card.title, card.section())
+
+
+def _part_of_run(path: Path) -> str:
+    """Return what a file is to a run; "" if it is no part of one, as an earlier export."""
+    if path.parent.name == "checkpoints":
+        return "checkpoint"
+    inside = (path.parent / "recipe.toml").is_file() and path.suffix in (".toml", ".json", ".jsonl")
+    return path.name if inside else ""
 
 
 def import_file(
