@@ -26,7 +26,7 @@ from bntt.nn import (
     fire_before,
     hard_reset,
 )
-from bntt.nn.fusion.fuse import fused_norms, fused_parts
+from bntt.nn.fuse import fused_norms, fused_parts
 from bntt.nn.kinds import NEURONS, NeuronFacts, neuron_facts_by_name, norm_facts_by_name
 from tests.rows import each_row
 

@@ -43,14 +43,14 @@ BORDERS = [
     ),
     Mutation(
         "a bias of another length",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         '("bias", weights.bias, shape[:1])',
         '("bias", weights.bias, ())',
         WEIGHTS,
     ),
     Mutation(
         "parameters that are plain tensors are not looked at",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "if tensor is not None and (tensor.dtype != dtype or tensor.device != device):",
         "if False:",
         WEIGHTS,
@@ -87,14 +87,14 @@ BORDERS = [
     ),
     Mutation(
         "a mode over functions is passed by",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "if private.being_overridden():",
         "if False:",
         WITHIN,
     ),
     Mutation(
         "a patched class is passed by",
-        "nn/fusion/untouched.py",
+        "nn/untouched.py",
         "methods != _methods_called(cls):",
         "False:",
         WITHIN,

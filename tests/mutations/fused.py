@@ -237,7 +237,7 @@ FUSED = [
     ),
     Mutation(
         "a leak gets no gradient through the input that decays with it",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "gain = torch.as_tensor(neuron.input_gain, dtype",
         "gain = torch.as_tensor(torch.as_tensor(neuron.input_gain).detach(), dtype",
         ("tests/nn/fusion/test_fused_parity.py",),
@@ -265,7 +265,7 @@ FUSED = [
     ),
     Mutation(
         "a learned threshold is a number to the kernels",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "if isinstance(threshold, Tensor):",
         "if False:",
         ("tests/nn/test_learned_constants.py",),

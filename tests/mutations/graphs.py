@@ -58,7 +58,7 @@ GRAPHS = [
     ),
     Mutation(
         "the mask's units lie in the order of memory",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "        stays: Tensor = dropout.stays(site.call.noise, (channels, height, width), site.device)\n"
         "        return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()\n",
         "        stays: Tensor = dropout.stays(site.call.noise, (height, width, channels), site.device)\n"

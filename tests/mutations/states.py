@@ -31,14 +31,14 @@ PROCESSES = [
 STATES = [
     Mutation(
         "the membrane of another sample",
-        "nn/network/call.py",
+        "nn/call.py",
         "    return part[keep]\n",
         "    return part[keep].roll(1, 0)\n",
         ADVANCE,
     ),
     Mutation(
         "γ of the first steps, whatever the state",
-        "nn/fusion/fuse.py",
+        "nn/fuse.py",
         "which = slice(steps.start, steps.stop)",
         "which = slice(0, len(steps))",
         ADVANCE,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt import Compute
-from bntt.nn.network.call import NetworkState
+from bntt.nn.call import NetworkState
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms import BNTT, TAB
 from tests.grids import pairs

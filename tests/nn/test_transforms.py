@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vjp, vmap
 
 import bntt
 from bntt.nn import NORMS, DirectEncoder, PoissonEncoder, SpikingClassifier, expected, hard_reset
-from bntt.nn.fusion.fuse import plan_of
+from bntt.nn.fuse import plan_of
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, soft_reset
 from bntt.ops.norm import Moments, add_up
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle, fire

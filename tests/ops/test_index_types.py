@@ -9,7 +9,7 @@ from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, pair
 from bntt.models import mlp
 from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
 from bntt.nn.blocks import SpikeDropout
-from bntt.nn.network.call import Noise
+from bntt.nn.call import Noise
 from bntt.ops.dropout import dropout_mask
 from bntt.ops.random import Purpose, sample_keys
 from tests.rows import each_row

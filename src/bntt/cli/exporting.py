@@ -47,7 +47,8 @@ def export(
     """
     from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.deploy.from_torch import export as write
-    from bntt.runs.exported import card_of_pretrained, card_of_run, constant_of, describe_pretrained, describe_run
+    from bntt.runs.exported import constant_of, describe_pretrained, describe_run
+    from bntt.runs.measure import card_of_pretrained, card_of_run
     from bntt.runs.open_run import load_run
 
     name = str(run) if run else pretrained or DEFAULT

@@ -96,7 +96,7 @@ def list_names(
 
     if what == "backends":
         from bntt.engine.kernels import backends
-        from bntt.nn.fusion.fuse import fused_norms, fused_parts
+        from bntt.nn.fuse import fused_norms, fused_parts
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bntt.cli import console, signals
+from bntt.cli.errors import StudyError, errors_as_codes
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from bntt.studies.plan import Folders, StudyPlan, WorkItem
     from bntt.studies.study_file import SettingName, Study
     from bntt.studies.study_result import StudyResult
-
-
-class StudyError(Exception):
-    """Failure of some runs of a study; the others are done. Carries the exit code of the first that failed."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def study(
@@ -320,7 +313,6 @@ def make_start(task: Task) -> Ended:
 
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with task.log.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        from bntt.cli import main
         from bntt.io.lock import RunLockedError
         from bntt.io.memory import keep_freed_memory
         from bntt.runs.parts import load_parts
@@ -332,7 +324,7 @@ def make_start(task: Task) -> Ended:
         code = 1
         with signals.installed():
             try:
-                with main.errors_as_codes() as ended:
+                with errors_as_codes() as ended:
                     load_parts(task.parts)
                     while True:
                         try:

@@ -36,8 +36,7 @@ from bntt.deploy.runtime.runtime import EVALUATION, Runtime
 from bntt.engine.layer_spec import PoolSize
 from bntt.nn.blocks import UNITS, Readout, Residual, SpikeCount, SpikeDropout
 from bntt.nn.encoders import DirectEncoder, ExpectedEncoder, FrameEncoder, PoissonEncoder, SequenceEncoder
-from bntt.nn.fusion.fuse import Layout, NotKnown, geometry_of, pool_of, synapse_of
-from bntt.nn.fusion.untouched import remember
+from bntt.nn.fuse import Layout, NotKnown, geometry_of, pool_of, synapse_of
 from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier, touched_parts
 from bntt.nn.network.delays import delays
@@ -46,6 +45,7 @@ from bntt.nn.network.labelled_batch import EpochLoader
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms import FAMILY, LayerNorm, NoNorm
+from bntt.nn.untouched import remember
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.registry import Registry

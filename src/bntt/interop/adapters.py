@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.blocks import check_stage
+from bntt.nn.call import Call, check_call
 from bntt.nn.kinds import NeuronFacts
-from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor
 
 RestOf = tuple[int, Any]

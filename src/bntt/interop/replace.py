@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bntt.interop.adapters import Cell, Layer, Step
-from bntt.nn.fusion.untouched import own_tensor, why_touched
 from bntt.nn.kinds import NormBuilder, norm_builder, norm_facts
+from bntt.nn.untouched import own_tensor, why_touched
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}

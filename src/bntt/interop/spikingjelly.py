@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bntt.interop.adapters import take
 from bntt.nn.blocks import check_stage
+from bntt.nn.call import Call, check_call
 from bntt.nn.kinds import NeuronFacts
-from bntt.nn.network.call import Call, check_call
 
 RESET = "call functional.reset_net(network) before every batch"
 

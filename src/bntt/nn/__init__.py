@@ -15,6 +15,10 @@ from bntt.nn.blocks import SpikingBlock as SpikingBlock
 from bntt.nn.blocks import SpikingLayer as SpikingLayer
 from bntt.nn.blocks import Stage as Stage
 from bntt.nn.blocks import fold_time as fold_time
+from bntt.nn.call import Call as Call
+from bntt.nn.call import NetworkState as NetworkState
+from bntt.nn.call import Noise as Noise
+from bntt.nn.call import evaluating as evaluating
 from bntt.nn.encoders import DirectEncoder as DirectEncoder
 from bntt.nn.encoders import Encoder as Encoder
 from bntt.nn.encoders import ExpectedEncoder as ExpectedEncoder
@@ -35,9 +39,6 @@ from bntt.nn.kinds import NormFacts as NormFacts
 from bntt.nn.kinds import encoder_facts as encoder_facts
 from bntt.nn.kinds import neuron_facts as neuron_facts
 from bntt.nn.kinds import norm_facts as norm_facts
-from bntt.nn.network.call import Call as Call
-from bntt.nn.network.call import NetworkState as NetworkState
-from bntt.nn.network.call import Noise as Noise
 from bntt.nn.network.classifier import SpikingClassifier as SpikingClassifier
 from bntt.nn.network.fold import fold as fold
 from bntt.nn.network.fold import retime as retime
@@ -46,7 +47,6 @@ from bntt.nn.network.measured import LayerMeasures as LayerMeasures
 from bntt.nn.network.measured import Measure as Measure
 from bntt.nn.network.measured import Measured as Measured
 from bntt.nn.network.measured import Trace as Trace
-from bntt.nn.network.measured import evaluating as evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork as SpikingNetwork
 from bntt.nn.neurons import LIF as LIF
 from bntt.nn.neurons import FoldedLIF as FoldedLIF

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks, register_tree
 from bntt.engine.workspace import is_plain
-from bntt.nn.fusion.untouched import remember, why_touched
+from bntt.nn.call import ALL_STEPS, Call, Noise, check_call
 from bntt.nn.kinds import BlockFacts, neuron_facts
-from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
 from bntt.nn.tensor_checks import check_steps, check_tensor
+from bntt.nn.untouched import remember, why_touched
 from bntt.ops.dropout import dropout_mask
 
 

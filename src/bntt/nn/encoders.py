@@ -14,9 +14,9 @@ from torch.autograd import forward_ad
 
 from bntt.engine.cpu.launch import poisson_bytes
 from bntt.engine.private import is_mapped
-from bntt.nn.fusion.fuse import why_not_here
+from bntt.nn.call import index_of
+from bntt.nn.fuse import why_not_here
 from bntt.nn.kinds import ENCODERS, EncoderFacts, encoder_facts
-from bntt.nn.network.call import index_of
 from bntt.nn.tensor_checks import check_tensor
 from bntt.ops.poisson import GradientEstimator, estimated, expectation, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, normal, sample_keys, step_keys, uniform

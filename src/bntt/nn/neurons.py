@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.nn.call import Call, check_call
 from bntt.nn.kinds import NEURONS, NeuronFacts
-from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_steps, check_tensor
 from bntt.ops.folded import TABLES, AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, hard_reset, lif_sequence, soft_reset

@@ -16,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from bntt.nn.call import ALL_STEPS, Call, check_call, evaluating
 from bntt.nn.kinds import NORMS, NormFacts
-from bntt.nn.network.call import ALL_STEPS, Call, check_call
-from bntt.nn.network.measured import evaluating
 from bntt.nn.tensor_checks import check_tensor
 from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
 from bntt.ops.pooling import AllSteps, Pooling, Window

@@ -6,19 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from bntt.analysis.card import CARD, CardArguments, CardResult
-from bntt.analysis.card.hardware_profile import hardware_profile
-from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.samples import arrange
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import Constant, choose_constant, describe
-from bntt.io.checkpoint import CheckpointError
-from bntt.io.errors import DataError
 from bntt.io.files import find_object
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier
-from bntt.runs.measure import run_measurement, settled
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import dump_recipe
 
@@ -63,36 +57,6 @@ def describe_pretrained(name: str) -> Description:
     told |= {"commit": str(facts.run.get("commit") or ""), "weights_sha256": facts.sha256}
     pictures = Pictures(facts.image_shape, order=facts.order)
     return _described(pretrained(name), facts.classes, pictures, told, facts.image_shape)
-
-
-def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
-    """Return the card of a run; if its data is missing, only what needs none, and the reason."""
-    try:
-        _ = run.data
-    except (DataError, CheckpointError) as error:
-        return _card_without_data(run.model, made, run.recipe.data.name, str(error))
-    found = run_measurement(CARD, [run], settled(CARD, [run], CardArguments()), progress)
-    assert isinstance(found, CardResult)
-    return found
-
-
-def card_of_pretrained(name: str, made: Description) -> CardResult:
-    """Return the card of a network that comes with the package, limited to what needs no data.
-
-    >>> card_of_pretrained("fashion-mnist-vgg6", describe_pretrained("fashion-mnist-vgg6")).state_bytes
-    151080
-    """
-    missing = f"no data lie beside {name}, which comes with the package: train its recipe, and export the run"
-    return _card_without_data(pretrained(name), made, pretrained_facts(name).dataset, missing)
-
-
-def _card_without_data(model: SpikingClassifier, made: Description, dataset: str, missing: str) -> CardResult:
-    try:
-        found = hardware_profile(model, input_shape=made.input_shape)
-    except TypeError as error:
-        raise ArgumentError(str(error)) from None
-    asked = CardArguments()
-    return CardResult(arguments=asked, dataset=dataset, split=asked.split, missing=missing, **dict(found))
 
 
 def _described(

@@ -11,10 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bntt.analysis.card import CARD, CardArguments, CardResult
+from bntt.analysis.card.hardware_profile import hardware_profile
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress, run_names
 from bntt.analysis.result import Result, checked_arguments
 from bntt.charts.files import save_figure
+from bntt.deploy.description import Description
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.errors import DataError
 from bntt.io.files import find_object, write_json, write_whole
+from bntt.models import pretrained, pretrained_facts
+from bntt.nn.network.classifier import SpikingClassifier
 from bntt.runs.directory import check_folders
 from bntt.runs.identity import loaded_digest
 from bntt.runs.measurements import MEASUREMENTS
@@ -230,3 +237,34 @@ def describe_replaced(
     if kept and (kept.get("measured_with") or {}) != _by_name(opened, "measured_with"):
         changed.append("other values of -s")
     return f"replaces {file} (it was measured with {', '.join(changed)})" if changed else ""
+
+
+def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
+    """Return the card of a run; if its data is missing, only what needs none, and the reason."""
+    try:
+        _ = run.data
+    except (DataError, CheckpointError) as error:
+        return _card_without_data(run.model, made, run.recipe.data.name, str(error))
+    found = run_measurement(CARD, [run], settled(CARD, [run], CardArguments()), progress)
+    assert isinstance(found, CardResult)
+    return found
+
+
+def card_of_pretrained(name: str, made: Description) -> CardResult:
+    """Return the card of a network that comes with the package, limited to what needs no data.
+
+    >>> from bntt.runs.exported import describe_pretrained
+    >>> card_of_pretrained("fashion-mnist-vgg6", describe_pretrained("fashion-mnist-vgg6")).state_bytes
+    151080
+    """
+    missing = f"no data lie beside {name}, which comes with the package: train its recipe, and export the run"
+    return _card_without_data(pretrained(name), made, pretrained_facts(name).dataset, missing)
+
+
+def _card_without_data(model: SpikingClassifier, made: Description, dataset: str, missing: str) -> CardResult:
+    try:
+        found = hardware_profile(model, input_shape=made.input_shape)
+    except TypeError as error:
+        raise ArgumentError(str(error)) from None
+    asked = CardArguments()
+    return CardResult(arguments=asked, dataset=dataset, split=asked.split, missing=missing, **dict(found))

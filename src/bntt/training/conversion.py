@@ -24,16 +24,15 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bntt.nn.blocks import Readout, SpikeDropout, SpikingBlock
+from bntt.nn.call import Call, evaluating
 from bntt.nn.encoders import Encoder
-from bntt.nn.fusion.untouched import PARAMETRIZED, own_tensor, why_touched
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.call import Call
 from bntt.nn.network.classifier import SpikingClassifier, check_network
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier
 from bntt.nn.norms import NoNorm
+from bntt.nn.untouched import PARAMETRIZED, own_tensor, why_touched
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, soft_reset
 from bntt.training.processes import Processes, check_share
 

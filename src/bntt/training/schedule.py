@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bntt.nn.fusion.untouched import own_tensor
+from bntt.nn.untouched import own_tensor
 from bntt.training.method import PAPER_DROPS, Method
 from bntt.training.optimizer import stepped
 

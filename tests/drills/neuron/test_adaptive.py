@@ -7,7 +7,7 @@ import torch
 
 from bntt.models import mlp, resnet20
 from bntt.nn import NEURONS
-from bntt.nn.fusion.fuse import fused_parts
+from bntt.nn.fuse import fused_parts
 from tests.drills import everywhere
 
 

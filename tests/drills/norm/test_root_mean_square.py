@@ -7,7 +7,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import NORMS, norm_facts, retime
-from bntt.nn.fusion.fuse import fused_norms
+from bntt.nn.fuse import fused_norms
 from tests.drills import everywhere
 
 

@@ -5,8 +5,8 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, Encoder, FrameEncoder, PoissonEncoder, SequenceEncoder, SpikingClassifier
+from bntt.nn.call import index_of
 from bntt.nn.encoders import check_values, steps_of
-from bntt.nn.network.call import index_of
 from tests.kernels import choose
 from tests.rows import each_row
 

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from bntt.nn import NORMS, TDBN
 from bntt.nn.fusion import fuse as parts
-from bntt.nn.fusion.fuse import fused_norms, fused_parts
-from bntt.nn.network.call import Call
+
+from bntt.nn import NORMS, TDBN
+from bntt.nn.call import Call
+from bntt.nn.fuse import fused_norms, fused_parts
 
 
 def test_which_norms_are_fused():

@@ -11,7 +11,7 @@ from torch import nn
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Fire, Layer, Mask, MaxPool, Sum
 from bntt.nn import BNTT, LIF, BlockState, Call, CurrentBlock, NeuronBlock, Noise, Residual, SpikeDropout, SpikingBlock
-from bntt.nn.fusion.fuse import FusedBlock, NotKnown, Site, fuse, layout_of
+from bntt.nn.fuse import FusedBlock, NotKnown, Site, fuse, layout_of
 from tests.nn.networks import conv, residual
 
 CALL = Call(noise=Noise(0, 0, torch.arange(2)))

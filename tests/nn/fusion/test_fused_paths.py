@@ -16,7 +16,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
 from bntt.nn.blocks import fold_time
-from bntt.nn.fusion.fuse import plan_of
+from bntt.nn.fuse import plan_of
 from bntt.nn.network import advance
 from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels

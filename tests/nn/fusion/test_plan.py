@@ -26,7 +26,7 @@ from bntt.nn import (
     TemporalNorm,
     Window,
 )
-from bntt.nn.fusion.fuse import plan_of
+from bntt.nn.fuse import plan_of
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, conv, quiet, small, spikes_of
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, LIF, TAB, TDBN, Neuron
-from bntt.nn.fusion.fuse import NotKnown, check_neuron, check_norm, layout_of, pool_of, synapse_of
+from bntt.nn.fuse import NotKnown, check_neuron, check_norm, layout_of, pool_of, synapse_of
 from tests.nn.networks import conv, linear
 
 

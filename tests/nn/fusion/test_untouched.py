@@ -10,8 +10,8 @@ from torch.nn.utils.prune import l1_unstructured
 
 from bntt.engine.private import has_global_hooks
 from bntt.nn import LIF, Call, NoNorm, Readout, SequenceEncoder, SpikingBlock, SpikingClassifier, SpikingNetwork
-from bntt.nn.fusion.untouched import own_tensor, why_touched
 from bntt.nn.network.classifier import touched_parts
+from bntt.nn.untouched import own_tensor, why_touched
 from tests.kernels import needs_kernels
 
 

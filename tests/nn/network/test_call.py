@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, LIF, LayerNorm, NoNorm, Readout, SpikingBlock
-from bntt.nn.network.call import Call, NetworkState, check_call, noise_of
+from bntt.nn.call import Call, NetworkState, check_call, noise_of
 
 
 def test_by_default_a_call_has_all_steps_from_rest():

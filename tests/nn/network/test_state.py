@@ -5,7 +5,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn.blocks import BlockState
-from bntt.nn.network.call import NetworkState, Noise, detached, rows_of
+from bntt.nn.call import NetworkState, Noise, detached, rows_of
 from bntt.nn.network.measured import Currents, LayerMeasures, Measure
 from bntt.ops.norm import Moments
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import bntt
+from bntt.nn.call import evaluating
 from bntt.nn.network import measured
-from bntt.nn.network.measured import Trace, check_finite_input, evaluating
+from bntt.nn.network.measured import Trace, check_finite_input
 from tests.kernels import choose
 from tests.rows import each_row
 

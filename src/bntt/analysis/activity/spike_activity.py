@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from bntt.analysis.accuracy import Surprise, UnvaryingInput, spans
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.analysis.activity import Finding
+from bntt.nn.call import evaluating
 from bntt.nn.encoders import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.delays import Delay, delays, rule_of
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Measure, evaluating, joined
+from bntt.nn.network.measured import Measure, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.norms import batch_statistics
 from bntt.ops.lif import fire_before

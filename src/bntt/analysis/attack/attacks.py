@@ -33,10 +33,9 @@ from bntt.analysis.result import Number, Record, result_from
 from bntt.io.checkpoint import read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
 from bntt.io.lock import hold_run
+from bntt.nn.call import evaluating, index_of
 from bntt.nn.kinds import encoder_facts
-from bntt.nn.network.call import index_of
 from bntt.nn.network.classifier import SpikingClassifier
-from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 from bntt.ops.random import Purpose, sample_keys, uniform
 

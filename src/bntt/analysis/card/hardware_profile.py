@@ -13,11 +13,10 @@ from bntt.analysis.accuracy.evaluation import first_input, presented
 from bntt.analysis.card import Bits, HardwareProfile, LayerCard
 from bntt.analysis.energy.operations import READOUT, PlannedLayer, count_operations, fan_out, plan_layers
 from bntt.nn.blocks import BlockState
+from bntt.nn.call import NetworkState, evaluating
 from bntt.nn.kinds import block_facts, norm_facts
-from bntt.nn.network.call import NetworkState
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8}

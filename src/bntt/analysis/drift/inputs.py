@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, advance_batch, presented
 from bntt.analysis.drift import LayerDrift, LayerInputs
 from bntt.engine.graph.recording import distribution
+from bntt.nn.call import evaluating
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Measure, evaluating, joined
+from bntt.nn.network.measured import Measure, joined
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
 

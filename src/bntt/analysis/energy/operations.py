@@ -29,10 +29,11 @@ from bntt.analysis.accuracy.evaluation import (
 )
 from bntt.analysis.energy import LayerRow, NeuroBench, WeightOperations
 from bntt.nn.blocks import SpikeDropout, SpikingLayer
+from bntt.nn.call import evaluating
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Arrivals, Measure, evaluating, joined
+from bntt.nn.network.measured import Arrivals, Measure, joined
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 READOUT = "readout"

@@ -14,16 +14,15 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answe
 from bntt.analysis.equivalence import Equivalence, FoldedNetwork
 from bntt.engine.graph.node import How
 from bntt.nn.blocks import SpikingBlock, fold_time, passed
-from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.call import Call, evaluating, noise_of
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import advance_blocks, real
-from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import fold
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.untouched import why_touched
 
 STEPS_AT_ONCE = 5
 FOLDS = {

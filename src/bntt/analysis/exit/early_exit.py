@@ -25,12 +25,13 @@ from bntt.analysis.accuracy.evaluation import (
 from bntt.analysis.exit import Reading
 from bntt.analysis.measurement import ArgumentError
 from bntt.engine.graph.layer import CHUNK_BYTES
-from bntt.nn.fusion.fuse import samples_at_once
+from bntt.nn.call import evaluating
+from bntt.nn.fuse import samples_at_once
 from bntt.nn.kinds import norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier, check_network
 from bntt.nn.network.delays import delays
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Measure, evaluating
+from bntt.nn.network.measured import Measure
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 
 QUANTILES = (0.1, 0.5, 0.9)

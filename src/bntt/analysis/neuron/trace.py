@@ -12,8 +12,9 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.neuron import NeuronAtStep, SurrogateCurve
+from bntt.nn.call import evaluating
 from bntt.nn.network.classifier import SpikingClassifier, check_answers
-from bntt.nn.network.measured import Measure, evaluating
+from bntt.nn.network.measured import Measure
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201

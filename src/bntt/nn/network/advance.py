@@ -25,8 +25,8 @@ from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Prepared, Spikes, changes_told, version_of
 from bntt.engine.workspace import is_plain
 from bntt.nn.blocks import SpikingLayer, passed
-from bntt.nn.fusion.fuse import FusedBlock, channels_last, entered, layout_of, left, plan_of, why_not_here
-from bntt.nn.network.call import Call
+from bntt.nn.call import Call
+from bntt.nn.fuse import FusedBlock, channels_last, entered, layout_of, left, plan_of, why_not_here
 from bntt.nn.network.measured import Measure, Measured, in_order, membrane_at, watching
 
 

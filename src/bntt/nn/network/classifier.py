@@ -9,12 +9,12 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks, has_hooks
+from bntt.nn.call import NetworkState, Noise, evaluating, noise_of
 from bntt.nn.encoders import Encoder, steps_of
-from bntt.nn.fusion.untouched import remember, why_touched
-from bntt.nn.network.call import NetworkState, Noise, noise_of
-from bntt.nn.network.measured import Measure, Trace, evaluating
+from bntt.nn.network.measured import Measure, Trace
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.tensor_checks import check_tensor
+from bntt.nn.untouched import remember, why_touched
 
 SAMPLES = "samples [B, ...]"
 

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from bntt.nn.blocks import UNITS, CurrentBlock, NeuronBlock, Residual, SpikingBlock, settle
-from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms import FAMILY, LayerNorm, NoNorm, NormMethod, TemporalNorm, check_window
+from bntt.nn.untouched import why_touched
 from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 from bntt.ops.lif import Neuron
 from bntt.ops.retime import retiming

@@ -28,7 +28,7 @@ from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn.blocks import SpikingLayer
-from bntt.nn.network.call import Measured
+from bntt.nn.call import Measured
 from bntt.ops.norm import Moments, step_moments
 
 __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]
@@ -71,29 +71,6 @@ class Trace:
         """Spikes per neuron at every step, from 0 to 1, by layer."""
         batch = self.logits.shape[1]
         return {name: count.sum(1) / (batch * self.neurons[name]) for name, count in self.spikes.items()}
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set evaluation mode inside the block; afterwards restore the mode of every submodule.
-
-    Args:
-        module: any module.
-
-    >>> layer = nn.Dropout()
-    >>> with evaluating(layer):
-    ...     layer.training
-    False
-    >>> layer.training
-    True
-    """
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, training in modes:
-            m.training = training
 
 
 def being_captured(x: Tensor) -> bool:

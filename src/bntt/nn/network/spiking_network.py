@@ -24,11 +24,11 @@ from bntt.nn.blocks import (
     settle,
     weigh,
 )
-from bntt.nn.fusion.fuse import Plan, plan_of, settled
+from bntt.nn.call import Call, NetworkState, Noise, evaluating, noise_of
+from bntt.nn.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Kept, advance_blocks, layers_of, real
-from bntt.nn.network.call import Call, NetworkState, Noise, noise_of
-from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, evaluating, joined
+from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, joined
 
 STEPS_AT_ONCE = 25
 """Most steps of the encoder's and the last layer's spikes in memory, in evaluation without gradients and hooks."""

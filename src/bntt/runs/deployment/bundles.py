@@ -16,7 +16,7 @@ from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
 from bntt.deploy.description import Array
 from bntt.nn.network.labelled_batch import samples
-from bntt.runs.deployment.measurement import DeployedWay, DeploymentArguments, DeploymentResult
+from bntt.runs.deployment import DeployedWay, DeploymentArguments, DeploymentResult
 from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.open_run import LoadedRun

@@ -36,11 +36,11 @@ from bntt.nn.blocks import (
     SpikeDropout,
     SpikingBlock,
 )
-from bntt.nn.fusion.untouched import remember, why_touched
+from bntt.nn.call import Call
 from bntt.nn.kinds import NEURONS, NORMS, borrowed_generator
-from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
 from bntt.nn.norms import FAMILY, LayerNorm, NoNorm, TemporalNorm
+from bntt.nn.untouched import remember, why_touched
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.norm import Moments

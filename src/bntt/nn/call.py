@@ -1,14 +1,15 @@
-"""The context of a call to a stage, and the state that a network carries from one call to the next."""
+"""The context of a call to a stage, the state that a network carries from one call to the next, and evaluation mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Integer
-from torch import Tensor
+from torch import Tensor, nn
 
 from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.private import is_mapped, register_tree, tree_map
@@ -244,3 +245,26 @@ def _has_inference(state: Any) -> bool:
 
 def _tracked(part: Any) -> Any:
     return part.clone() if isinstance(part, Tensor) and part.is_inference() else part
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Set evaluation mode inside the block; afterwards restore the mode of every submodule.
+
+    Args:
+        module: any module.
+
+    >>> layer = nn.Dropout()
+    >>> with evaluating(layer):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, training in modes:
+            m.training = training
