@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from bntt.nn.fusion import fuse as plan
 from torch import Tensor, nn
 
 import bntt
 from bntt.engine import scan
 from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import SpikingNetwork
+from bntt.nn import fuse as plan
 from tests.engine.triton import DEVICE
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels

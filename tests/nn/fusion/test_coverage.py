@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from bntt.nn.fusion import fuse as parts
-
 from bntt.nn import NORMS, TDBN
+from bntt.nn import fuse as parts
 from bntt.nn.call import Call
 from bntt.nn.fuse import fused_norms, fused_parts
 

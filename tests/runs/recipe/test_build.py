@@ -5,7 +5,6 @@ import tomllib
 
 import pytest
 import torch
-from bntt.nn.fusion import fuse as plan
 
 from bntt.cli.main import main
 from bntt.data import FrameSet, FrameSplits
@@ -16,6 +15,7 @@ from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
 from bntt.models.spiking import NeuronOptions
 from bntt.nn import BNTT, DirectEncoder, PoissonEncoder, SpikeCount
+from bntt.nn import fuse as plan
 from bntt.ops.spike import ArcTan
 from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_data, build_model, describe_backend, require_device, stand_in

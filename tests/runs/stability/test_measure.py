@@ -12,6 +12,7 @@ from bntt.data.samples import fair_order
 from bntt.io.checkpoint import CheckpointError, OtherSettingsError
 from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import Part
+from bntt.runs.recipe import build as recipe_build
 from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.recipe.schema import Init
@@ -139,7 +140,8 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
 
 def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings, monkeypatch):
     opened, build = [], computation.build_data
-    monkeypatch.setattr(computation, "build_data", lambda of: opened.append(of) or build(of))
+    for room in (computation, recipe_build):
+        monkeypatch.setattr(room, "build_data", lambda of: opened.append(of) or build(of))
     converted = recipe(network={"norm": "none"}, convert={"ann": "runs/a"})
     for begun in (converted, dataclasses.replace(of, init=Init(run="runs/a"))):
         with pytest.raises(RecipeError, match="trains from new weights, not from runs/a"):
@@ -164,7 +166,7 @@ def test_a_start_is_trained_at_a_constant_rate_with_all_steps(of):
     other = {"warmup": 1.0, "average": 0.9, "schedule": "cosine", "grow": [[1, 1]], "epochs": 2}
     found = recipe_of(recipe(train=other), "vgg9", "bn", 0.7, 3)
     train = found.train
-    assert (train.schedule, train.warmup, train.average, train.lr, found.seed) == ("constant", 0.0, 0.0, 0.7, 3)
+    assert (train.schedule, train.warmup, train.average, train.lr, found.seed) == ("constant", 0.0, None, 0.7, 3)
     assert train.grow == ()
     data, growing = (
         build_data(of),
