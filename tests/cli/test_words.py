@@ -54,7 +54,7 @@ def test_an_evaluation_of_fewer_draws_says_what_it_replaces(run, capsys):
     assert "replaces" not in capsys.readouterr().err
     assert main(["evaluate", str(run), "--draws", "1", "--images", "50", "--format", "svg", "--csv"]) == 0
     assert re.search(
-        r"note: replaces .*evaluation-50-images.json \(it was measured with --draws 2\)\n", capsys.readouterr().err
+        r"note: replaces .*evaluation-50-images.json \(it was measured with draws = 2\)\n", capsys.readouterr().err
     )
     assert (run / "evaluation-50-images.svg").read_text(encoding="utf-8").startswith("<?xml")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.engine import scan
+from bntt.engine.graph import layer
 from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import SpikingNetwork
 from bntt.nn import fuse as plan
@@ -93,8 +93,8 @@ def door() -> SimpleNamespace:
     return SimpleNamespace(
         moments=lambda x, copy: (table(x), table(x)),
         scan=lambda x, *rest: table(x, torch.int64),
-        reverse_sums=lambda r, *, leak: torch.stack([table(r.current, torch.float64)] * 2),
-        reverse_current=lambda r, *rest: None,
+        scan_sums=lambda r, *, leak: torch.stack([table(r.current, torch.float64)] * 2),
+        scan_reverse=lambda r, *rest: None,
     )
 
 
@@ -109,7 +109,7 @@ def test_a_training_step_touches_no_other_device_and_waits_for_no_value(
 ):
     """A tensor on the meta device has no values and meets no tensor of the processor: what runs there can be captured
     in a CUDA graph, as far as the host is concerned."""
-    monkeypatch.setattr(scan, "open_kernels", lambda kernels: door())
+    monkeypatch.setattr(layer, "open_kernels", lambda kernels: door())
     monkeypatch.setattr(plan, "why_not_here", lambda x, kernels: "")
     net = build(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.2).to("meta")
     choose(net, backend=backend, recompute=recompute)

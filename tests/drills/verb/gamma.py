@@ -23,4 +23,4 @@ def gamma(run: tyro.conf.Positional[Path], digits: int = 2) -> None:
         console.line(f"{name} {float(row.mean()):.{digits}f}")
 
 
-main.VERBS["gamma"] = gamma
+main.GROUPS["report"]["gamma"] = gamma

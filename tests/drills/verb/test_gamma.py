@@ -11,7 +11,7 @@ from tests.trained import trained_run
 
 @pytest.fixture(autouse=True)
 def added(monkeypatch):
-    monkeypatch.setattr(cli, "VERBS", dict(cli.VERBS))
+    monkeypatch.setitem(cli.GROUPS, "report", dict(cli.GROUPS["report"]))
     importlib.reload(importlib.import_module("tests.drills.verb.gamma"))
 
 
