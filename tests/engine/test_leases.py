@@ -13,7 +13,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu import launch
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.engine.graph.recording import Measure
 from bntt.engine.graph.stack import run_stack
 from bntt.engine.synapse import Spikes
@@ -34,12 +34,14 @@ def train_and_evaluate(made: list[Layer], x: Tensor, compute: Compute, measure: 
     parameters = [one.gamma for one in made]
     for _ in range(3):
         given = x.clone().requires_grad_()
-        first = run_stack(made, Spikes(given[:4]), How(compute, measure, goes_on=True), mean_over_time=False)
+        first = run_stack(made, Spikes(given[:4]), PassContext(compute, measure, goes_on=True), mean_over_time=False)
         second = run_stack(
-            made, Spikes(given[2:]), How(compute, measure, goes_on=True), first.ends, mean_over_time=True
+            made, Spikes(given[2:]), PassContext(compute, measure, goes_on=True), first.ends, mean_over_time=True
         )
         with torch.no_grad():
-            alone = run_stack(made, Spikes(x), How(compute, measure, goes_on=True), first.ends, mean_over_time=False)
+            alone = run_stack(
+                made, Spikes(x), PassContext(compute, measure, goes_on=True), first.ends, mean_over_time=False
+            )
         loss = (first.out * torch.arange(5)).sum() + second.out.square().sum()
         loss = loss + sum(end.membrane.square().sum() for end in second.ends)
         for keep in (True, True, False):
@@ -90,7 +92,7 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng,
         alive = space._alive
         monkeypatch.setattr(where, name, failing)
         try:
-            out = run_stack(made, x, How(Compute(events="fixed")), mean_over_time=True).out
+            out = run_stack(made, x, PassContext(Compute(events="fixed")), mean_over_time=True).out
             if grad:
                 out.sum().backward()
         except KeyboardInterrupt:
@@ -104,7 +106,7 @@ def test_a_graph_without_a_backward_pass_goes_with_what_it_gave(rng):
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
     with poisoned():
         space, alive = workspace.WORKSPACE, workspace.WORKSPACE._alive
-        ran = run_stack(made, x, How(Compute(events="fixed"), goes_on=True), mean_over_time=True)
+        ran = run_stack(made, x, PassContext(Compute(events="fixed"), goes_on=True), mean_over_time=True)
         assert ran.ends[0].membrane.requires_grad
         assert space._alive - alive > space.free_bytes()
         del ran

@@ -13,9 +13,9 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph import stack as spans
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.engine.graph.recording import Measure
-from bntt.engine.graph.stack import Ran, run_stack
+from bntt.engine.graph.stack import StackOutput, run_stack
 from bntt.engine.synapse import Spikes
 from tests.engine.graph.test_stack import layer, layers
 from tests.kernels import needs_kernels
@@ -25,7 +25,9 @@ pytestmark = needs_kernels
 STEPS = 6
 
 
-def trained(made: list[Layer], x: Tensor, gradient: Tensor, compute: Compute) -> tuple[Ran, Tensor, list[Tensor]]:
+def trained(
+    made: list[Layer], x: Tensor, gradient: Tensor, compute: Compute
+) -> tuple[StackOutput, Tensor, list[Tensor]]:
     """The run, its input's gradient, and those of weights, γ and β."""
     x = x.clone().requires_grad_()
     made = [
@@ -34,7 +36,7 @@ def trained(made: list[Layer], x: Tensor, gradient: Tensor, compute: Compute) ->
         )
         for one in made
     ]
-    ran = run_stack(made, Spikes(x), How(compute, Measure(moments=True)), mean_over_time=False)
+    ran = run_stack(made, Spikes(x), PassContext(compute, Measure(moments=True)), mean_over_time=False)
     grad, *learned = torch.autograd.grad(
         (ran.out * gradient).sum(), [x, *(t for one in made for t in (one.weight, one.gamma, one.beta))]
     )
@@ -82,7 +84,7 @@ def test_calls_depend_on_layers_steps_and_spans_alone(recompute, of_spans, rng, 
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 20_000)  # of both parts some chunks, but not as many
 
     def work(rank: int, reduce: Callable[[Tensor], Tensor]) -> None:
-        how = How(Compute(recompute=recompute, reduce=reduce))
+        how = PassContext(Compute(recompute=recompute, reduce=reduce))
         out = run_stack(made, Spikes(xs[rank]), how, mean_over_time=True).out
         out.sum().backward(retain_graph=True)
         out.sum().backward()
@@ -104,4 +106,4 @@ def test_given_statistics_need_no_call(rng):
 
 
 def trained_given(made: list[Layer], x: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
-    run_stack(made, Spikes(x), How(Compute(reduce=reduce)), mean_over_time=True).out.sum().backward()
+    run_stack(made, Spikes(x), PassContext(Compute(reduce=reduce)), mean_over_time=True).out.sum().backward()

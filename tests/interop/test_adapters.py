@@ -59,12 +59,12 @@ def test_every_form_says_what_the_norm_says_in_evaluation(name, rng):
 
 @pytest.mark.parametrize("name", ["bntt", "tab", "bn"])
 def test_gradients_and_statistics_of_steps_are_those_of_the_whole(name, rng):
-    whole, x, weigh = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
+    whole, x, apply_weights = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
     start = copy.deepcopy(whole)
-    (whole(x.requires_grad_())[0] * weigh).sum().backward()
+    (whole(x.requires_grad_())[0] * apply_weights).sum().backward()
     for run in (by_layer, by_step, by_cell):
         norm, leaf = copy.deepcopy(start), x.detach().clone().requires_grad_()
-        (run(norm, leaf) * weigh).sum().backward()
+        (run(norm, leaf) * apply_weights).sum().backward()
         assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
         for mine, theirs in zip(norm.parameters(), whole.parameters(), strict=True):
             assert torch.allclose(mine.grad, theirs.grad, rtol=0, atol=1e-11)

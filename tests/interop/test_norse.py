@@ -37,12 +37,12 @@ def test_sequential_and_lifted_networks_carry_the_state(name, rng):
 
 
 def test_gradients_through_a_lifted_network(rng):
-    whole, x, weigh = made("tab", rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
+    whole, x, apply_weights = made("tab", rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
     part = made("tab", rng, torch.float64)
     part.load_state_dict(whole.state_dict())
     leaf = x.clone().requires_grad_()
-    (whole(x.requires_grad_())[0] * weigh).sum().backward()
-    (norse.Lift(norse.SequentialState(interop.as_cell(part)))(leaf)[0] * weigh).sum().backward()
+    (whole(x.requires_grad_())[0] * apply_weights).sum().backward()
+    (norse.Lift(norse.SequentialState(interop.as_cell(part)))(leaf)[0] * apply_weights).sum().backward()
     assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
     assert torch.allclose(part.gamma.grad, whole.gamma.grad, rtol=0, atol=1e-11)
 

@@ -20,7 +20,7 @@ from bntt.interop import snntorch  # noqa: E402
 def test_a_norm_in_the_place_of_its_list_of_norms(rng):
     """``bn[t](x)`` with the weights of ``snn.BatchNormTT2d``, forward and gradients."""
     theirs = snn.BatchNormTT2d(3, T, eps=1e-4)
-    norm, x, weigh = made("bntt", rng), drive(rng), drive(rng)
+    norm, x, apply_weights = made("bntt", rng), drive(rng), drive(rng)
     for t, step in enumerate(theirs):
         step.load_state_dict(
             {"weight": norm.gamma[t], "running_mean": norm.running_mean[t], "running_var": norm.running_var[t]},
@@ -32,7 +32,7 @@ def test_a_norm_in_the_place_of_its_list_of_norms(rng):
         for bn in (theirs.train(mode), norm.train(mode)):
             leaf = x.clone().requires_grad_()
             y = torch.stack([bn[t](leaf[t]) for t in range(len(bn))])
-            (y * weigh).sum().backward()
+            (y * apply_weights).sum().backward()
             found += [y, leaf.grad]
         assert torch.allclose(found[0], found[2], atol=2e-6)
         assert torch.allclose(found[1], found[3], atol=2e-6)

@@ -35,13 +35,13 @@ def test_both_step_modes_say_what_the_norm_says(name, rng):
 
 @pytest.mark.parametrize(("mode", "name"), [("s", "tab"), ("m", "bntt")])
 def test_gradients_through_both_step_modes(mode, name, rng):
-    whole, x, weigh = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
+    whole, x, apply_weights = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
     part = spikingjelly.Norm(made(name, rng, torch.float64), mode)
     part.norm.load_state_dict(whole.state_dict())
     leaf = x.clone().requires_grad_()
-    (whole(x.requires_grad_())[0] * weigh).sum().backward()
+    (whole(x.requires_grad_())[0] * apply_weights).sum().backward()
     y = part(leaf) if mode == "m" else torch.stack([part(now) for now in leaf])
-    (y * weigh).sum().backward()
+    (y * apply_weights).sum().backward()
     assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
     assert torch.allclose(part.norm.gamma.grad, whole.gamma.grad, rtol=0, atol=1e-11)
 

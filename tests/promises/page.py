@@ -27,7 +27,7 @@ what a program measured, and whether that is enough. Nothing here is written by 
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class PlanCache:
     """What is kept of one measure."""
 
     measured: str
@@ -39,9 +39,9 @@ class Kept:
     processor: str
 
 
-def of(measured: Measured, seconds: float, commit: str) -> Kept:
+def of(measured: Measured, seconds: float, commit: str) -> PlanCache:
     """With what it was measured on."""
-    return Kept(
+    return PlanCache(
         measured.text,
         measured.met,
         round(seconds, 1),
@@ -64,14 +64,14 @@ def commit() -> str:
     return name.stdout.strip() + ("-dirty" if changed else "")
 
 
-def load() -> dict[str, Kept]:
+def load() -> dict[str, PlanCache]:
     """What was measured so far, by name."""
     if not FILE.is_file():
         return {}
-    return {name: Kept(**row) for name, row in json.loads(FILE.read_text(encoding="utf-8")).items()}
+    return {name: PlanCache(**row) for name, row in json.loads(FILE.read_text(encoding="utf-8")).items()}
 
 
-def save(kept: Mapping[str, Kept]) -> None:
+def save(kept: Mapping[str, PlanCache]) -> None:
     """Both files."""
     rows = {promise.name: dataclasses.asdict(kept[promise.name]) for promise in PROMISES if promise.name in kept}
     FILE.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -81,7 +81,7 @@ def save(kept: Mapping[str, Kept]) -> None:
 MET = {True: "yes", False: "**no**", None: "not run"}
 
 
-def page(kept: Mapping[str, Kept]) -> str:
+def page(kept: Mapping[str, PlanCache]) -> str:
     """The whole of promises.md."""
     answers = [kept[promise.name].met if promise.name in kept else None for promise in PROMISES]
     counts = ", ".join(f"{answers.count(met)} {word.strip('*')}" for met, word in MET.items())
@@ -98,14 +98,14 @@ def page(kept: Mapping[str, Kept]) -> str:
     return "\n".join([*lines, "", "## Where it was measured", "", *_places(kept)]) + "\n"
 
 
-def _row(promise: Promise, kept: Kept | None) -> str:
+def _row(promise: Promise, kept: PlanCache | None) -> str:
     measured = "not run" if kept is None else kept.measured
     met = MET[None if kept is None else kept.met]
     cells = (promise.name, promise.what, promise.asked, measured, met, f"`{promise.how}`")
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def _places(kept: Mapping[str, Kept]) -> list[str]:
+def _places(kept: Mapping[str, PlanCache]) -> list[str]:
     """A line for every machine and commit, with the promises measured there."""
     found: dict[str, list[str]] = {}
     for promise in PROMISES:
@@ -115,7 +115,7 @@ def _places(kept: Mapping[str, Kept]) -> list[str]:
     return [f"- {where}: {', '.join(names)}" for where, names in found.items()]
 
 
-def _seconds(row: Kept) -> str:
+def _seconds(row: PlanCache) -> str:
     return f"{row.seconds:.0f} s" if row.seconds < 600 else f"{row.seconds / 60:.0f} min"
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from tests.architecture.source import ROOT
 
 
-class Ran(NamedTuple):
+class StackOutput(NamedTuple):
     """What came of a row of tests."""
 
     passed: int
@@ -31,7 +31,7 @@ class Ran(NamedTuple):
         return f"{self.passed:,} tests passed{failed}{skipped}"
 
 
-def passed(nodes: Sequence[str]) -> Ran:
+def passed(nodes: Sequence[str]) -> StackOutput:
     """Run tests by their places, in a process of their own.
 
     Raises:
@@ -46,4 +46,4 @@ def passed(nodes: Sequence[str]) -> Ran:
         suite = ElementTree.parse(told).getroot()[0]
     count, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
     failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-    return Ran(count - skipped - failed, failed, skipped)
+    return StackOutput(count - skipped - failed, failed, skipped)

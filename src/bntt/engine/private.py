@@ -97,7 +97,7 @@ def has_hooks(module: torch.nn.Module) -> bool:
 
 
 class Made(NamedTuple):
-    """What modules are made of, see :func:`made_of`."""
+    """What modules are made of, see :func:`fingerprint`."""
 
     own: list[object]
     """Their classes, attributes and parts, and the types of their tensors."""
@@ -107,7 +107,7 @@ class Made(NamedTuple):
     """Parameters and buffers."""
 
 
-def made_of(module: torch.nn.Module) -> Made | None:
+def fingerprint(module: torch.nn.Module) -> Made | None:
     """List what a module and all its parts are made of: any change of them changes the list."""
     modules: list[torch.nn.Module | None] = [module]
     own, classes, tensors = list[object](), list[object](), list[torch.Tensor | None]()

@@ -150,7 +150,7 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
     return y.reshape(*x.shape[:2], *y.shape[1:])  # also if y is images, changed in place: they may be a copy of x
 
 
-def settle(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | None:
+def bind_modules(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | None:
     """Set ``path`` where a class has ``settles = "path"``, number dropouts, check that all agree on T; return it."""
     lengths, parts = {}, [*blocks.named_modules()]
     parts += [] if readout is None else [*readout.named_modules(prefix="readout")]
@@ -177,7 +177,7 @@ def number(modules: Iterable[nn.Module]) -> None:
             module.number = now
 
 
-def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
+def apply_weights(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
     """Apply weights or a pool to all steps at once, ``[S, B, ...]``; the result is never narrower than float32."""
     try:
         weighed = fold_time(synapse, x)
@@ -379,13 +379,13 @@ class LayerBlock(nn.Module):
         membrane, norm_state = (None, None) if state is None else state
         if self.synapse is not None:
             check_input(self.name, self.synapse, x)
-            x = weigh(self.name, self.synapse, x)
+            x = apply_weights(self.name, self.synapse, x)
         if self.norm is not None:
             x, norm_state = passed(f"the norm of {self.name}", self.norm, x, call, norm_state)
         if self.lif is not None:
             x, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
         if self.pool is not None:
-            x = weigh(self.name, self.pool, x)
+            x = apply_weights(self.name, self.pool, x)
         if self.dropout is not None:
             x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
         return x, BlockState(membrane, norm_state)
@@ -563,7 +563,7 @@ class Readout(nn.Module):
         """Return ``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
-        return _means(weigh("the readout", self.synapse, spikes), voltage, call.first)
+        return _means(apply_weights("the readout", self.synapse, spikes), voltage, call.first)
 
 
 class SpikeCount(nn.Module):
@@ -591,7 +591,7 @@ class SpikeCount(nn.Module):
         """Return ``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
         check_call(call)
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
-        current = weigh("the readout", self.synapse, spikes)
+        current = apply_weights("the readout", self.synapse, spikes)
         fired, membrane = self.lif(current, call, None if state is None else state[0])
         means, counts = _means(fired, None if state is None else state[1], call.first)
         return means, (membrane, counts)

@@ -113,7 +113,7 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
     packed = {path: files for path, files in held.items() if path.name.startswith(OF_WEIGHTS)}
     for result, (path, files) in zip(results, archives.items(), strict=True):
         written += [place / f"{result.study.name}.json", path]
-        write_json(written[-2], without_places(summary_of(result)))
+        write_json(written[-2], strip_local_paths(summary_of(result)))
         pack(path, files)
         own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
         others = {name: content for one, files in packed.items() if one != own for name, content in files.items()}
@@ -168,7 +168,7 @@ def _weights(run: KeptRun) -> bytes:
     for name, value in tensors.items():
         if name.endswith(".weight") and value.dtype == torch.float32 and value.ndim > 1:
             tensors[name] = value.half()
-    return sealed_checkpoint(tensors, without_places(facts) | {"rounded": "float16"})
+    return sealed_checkpoint(tensors, strip_local_paths(facts) | {"rounded": "float16"})
 
 
 def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
@@ -233,7 +233,7 @@ def _bare(values: Any) -> Any:
     if isinstance(values, Mapping):
         own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
         return {key: _bare(value) for key, value in values.items() if key not in own}
-    return [_bare(one) for one in values] if isinstance(values, list) else without_places(values)
+    return [_bare(one) for one in values] if isinstance(values, list) else strip_local_paths(values)
 
 
 ALONE = re.compile(
@@ -267,16 +267,16 @@ def portable(name: str, content: bytes) -> bytes:
 
 def _stripped(content: bytes, load: Callable[[str], Any], dump: Callable[[Any], str]) -> bytes:
     found = load(content.decode("utf-8"))
-    kept = without_places(found)
+    kept = strip_local_paths(found)
     return content if kept == found else dump(kept).encode()
 
 
-def without_places(values: Any) -> Any:
+def strip_local_paths(values: Any) -> Any:
     """Return values with ``.../NAME`` for every absolute path in their texts."""
     if isinstance(values, Mapping):
-        return {without_places(key): without_places(value) for key, value in values.items()}
+        return {strip_local_paths(key): strip_local_paths(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        return [without_places(value) for value in values]
+        return [strip_local_paths(value) for value in values]
     if not isinstance(values, str):
         return values
     alone = ALONE.fullmatch(values)

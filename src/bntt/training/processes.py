@@ -202,7 +202,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
         ) from error
 
 
-def told_of(processes: Processes | None) -> Processes:
+def resolve_processes(processes: Processes | None) -> Processes:
     """Return the processes that train together: one if none are given, with a warning if torchrun started several."""
     if processes is None and _are_many():
         warnings.warn(

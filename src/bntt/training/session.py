@@ -22,7 +22,7 @@ from bntt.nn.tensor_checks import first_non_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, described, name_of
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, others, restored_state, stepped
-from bntt.training.processes import Processes, check_share, told_of
+from bntt.training.processes import Processes, check_share, resolve_processes
 from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, moving_average, steps_in, updates_of
 
 Named = tuple[str, Tensor]
@@ -211,7 +211,7 @@ class Session:
         check_given(model, method, optimizer)
         if epochs != int(epochs) or epochs < 1:
             raise ValueError(f"epochs must be 1 or more, a whole number, got {epochs}")
-        self.processes = told_of(processes)
+        self.processes = resolve_processes(processes)
         check_share(loader, self.processes)
         self.method = method or PAPER
         check_stages(self.method.grow, epochs, model.encoder.num_steps)

@@ -87,7 +87,7 @@ def soft_net(back: float = -0.15, delay: float | None = None, r: float = 2.0) ->
     full = np.ones(3)
     fires = {"membrane": nir.LI(2e-4 * full, r * full, 0 * full), "fires": nir.Threshold(0.3 * full)}
     late = {} if delay is None else {"late": nir.Delay(delay * full)}
-    made = chain(shape=(3,), weigh=nir.Linear(np.eye(3)), **fires, **late, last=nir.Linear(np.ones((2, 3))))
+    made = chain(shape=(3,), apply_weights=nir.Linear(np.eye(3)), **fires, **late, last=nir.Linear(np.ones((2, 3))))
     made.nodes["back_reset"] = nir.Scale(back * full)
     made.edges += [("fires", "back_reset"), ("back_reset", "membrane")]
     return made

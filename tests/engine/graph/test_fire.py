@@ -8,7 +8,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Firing, density
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.engine.graph.recording import LayerMeasures, Measure, join_steps
 from bntt.engine.layer_spec import Affine
 from bntt.engine.workspace import Workspace
@@ -17,7 +17,7 @@ from tests.kernels import needs_kernels
 
 
 def test_density_and_scale_of_what_neurons_give():
-    how = How(lease=Workspace().lease())
+    how = PassContext(lease=Workspace().lease())
     firing = Firing(Neuron(), (2, 2), how, torch.empty(3, 2, 8, 8, 5), None, 0)
     firing.counts.fill_(1)
     given = firing.spikes(LayerMeasures(spikes=torch.full((3, 5), 32)))
@@ -28,7 +28,7 @@ def test_density_and_scale_of_what_neurons_give():
 @needs_kernels
 def test_the_membrane_moves_on_and_the_callers_is_left(rng):
     current, start = torch.randn(4, 2, 4, 4, 5, generator=rng), torch.randn(2, 4, 4, 5, generator=rng)
-    before, how = start.clone(), How(lease=Workspace().lease())
+    before, how = start.clone(), PassContext(lease=Workspace().lease())
     whole, parts = (Firing(Neuron(), (2, 2), how, current, start, 0) for _ in range(2))
     affine = Affine.identity(4, 5, torch.device("cpu"))
     seen = whole.chunk(current, affine, 0, Measure(places=True, samples=True))

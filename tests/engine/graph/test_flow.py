@@ -9,7 +9,7 @@ import torch
 
 from bntt.engine.graph import stack as flow
 from bntt.engine.graph.layer import Sum
-from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start
+from bntt.engine.graph.node import GradState, Node, PassContext, Passed, Size, Start
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Workspace
@@ -54,7 +54,7 @@ def test_who_reads_what():
 def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
     lease = Workspace().lease()
-    how = How(lease=lease)
+    how = PassContext(lease=lease)
     nodes = [Double(), Double(), SumOf((-1, -2))]
     span, out, _ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
     assert out.values.unique().item() == 6
@@ -62,7 +62,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     if keep is None:
         return
     lease.give(out.values)
-    carries, last, grad = [Carry(None)] * 3, -1 if keep == 0 else keep, SpikeGrad(torch.ones(BIG), 0.5)
+    carries, last, grad = [GradState(None)] * 3, -1 if keep == 0 else keep, SpikeGrad(torch.ones(BIG), 0.5)
     found = flow.backward(nodes, how, span, grad, [([], None)] * 3, carries, last=last)
     assert (found is None) == (keep == 2)
     if found is not None:
@@ -74,7 +74,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
 
 def test_a_pass_is_forgotten_with_all_that_it_keeps():
     lease = Workspace().lease()
-    nodes, how = [Double()] * 3, How(lease=lease)
+    nodes, how = [Double()] * 3, PassContext(lease=lease)
     span, *_ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
     flow.forget(span, lease)
     assert len(lease._out) == 1  # what the caller got

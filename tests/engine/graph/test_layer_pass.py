@@ -8,7 +8,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import density
-from bntt.engine.graph.node import How, Start
+from bntt.engine.graph.node import PassContext, Start
 from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
 from bntt.engine.workspace import Workspace
 from tests.engine.graph.test_layer import flat_layer
@@ -27,7 +27,7 @@ def test_a_gpu_goes_dense_and_is_asked_for_no_number():
 
 def test_an_input_that_is_flattened_is_moved_and_else_it_is_kept_as_it_is(rng):
     lease, weight = Workspace().lease(), torch.randn(7, 120, generator=rng)
-    how = How(lease=lease)
+    how = PassContext(lease=lease)
     one = flat_layer(weight)
     x = torch.randn(3, 2, 4, 5, 6, generator=rng)
     flat = x.permute(0, 1, 4, 2, 3).reshape(3, 2, 1, 1, 120).contiguous()
@@ -44,7 +44,7 @@ def test_a_layer_without_neurons_gives_its_normalised_current(rng):
     lease, weight = Workspace().lease(), torch.randn(7, 5, generator=rng)
     layer = replace(flat_layer(weight), neuron=None, flatten=False)
     x = torch.randn(3, 40, 1, 1, 5, generator=rng)
-    passed = layer.forward(How(lease=lease), [Spikes(x)], 0, Start())
+    passed = layer.forward(PassContext(lease=lease), [Spikes(x)], 0, Start())
     current = x.flatten(2) @ weight.T
     var, mean = torch.var_mean(current, 1, correction=0, keepdim=True)
     expected = 2 * (current - mean) / (var + 1e-4).sqrt()

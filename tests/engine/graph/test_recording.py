@@ -15,9 +15,9 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.engine.graph.recording import LayerMeasures, Measure, histogram, join_steps
-from bntt.engine.graph.stack import Ran, run_stack
+from bntt.engine.graph.stack import StackOutput, run_stack
 from bntt.engine.layer_spec import Affine
 from bntt.engine.synapse import Spikes
 from bntt.ops.lif import lif_sequence
@@ -111,7 +111,7 @@ def layers(statistics: str, rng: torch.Generator) -> list[Layer]:
     return [replace(one, mean=some, var=some + 0.2) for one, some in zip(made, rows, strict=True)]
 
 
-def check(ran: Ran, expected: list[Plain]) -> None:
+def check(ran: StackOutput, expected: list[Plain]) -> None:
     for seen, one in zip(ran.seen, expected, strict=True):
         assert torch.equal(seen.spikes, one.spikes.sum((1, 3, 4)).long())
         assert torch.equal(seen.places, one.spikes.sum(1).permute(0, 2, 3, 1).long())
@@ -140,7 +140,7 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
     out, expected = plain(made, x.double().requires_grad_())
     weights = torch.randn(out.shape, generator=rng)
     (out * weights).sum().backward()
-    how = How(Compute(events="fixed", recompute=recompute), EVERYTHING)
+    how = PassContext(Compute(events="fixed", recompute=recompute), EVERYTHING)
     ran = run_stack(made, Spikes(x), how, mean_over_time=False)
     check(ran, expected)
     assert all(seen.gradient.isnan().all() for seen in ran.seen)
@@ -160,10 +160,10 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
 @needs_kernels
 def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
     x, made = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng)), layers("batch", rng)
-    without = run_stack(made, x, How(), mean_over_time=False)
+    without = run_stack(made, x, PassContext(), mean_over_time=False)
     for name in ("places", "samples", "moments", "gradient", "current", "arrivals"):
         one = replace(Measure(), **{name: EDGES if name == "current" else True})
-        ran = run_stack(made, x, How(measure=one), mean_over_time=False)
+        ran = run_stack(made, x, PassContext(measure=one), mean_over_time=False)
         assert torch.equal(ran.out, without.out), name
         for seen, bare in zip(ran.seen, without.seen, strict=True):
             assert {key for key, value in vars(bare).items() if value is not None} == {"neurons", "spikes"}

@@ -12,7 +12,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu import launch
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import How, Start
+from bntt.engine.graph.node import PassContext, Start
 from bntt.engine.graph.stack import run_stack
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
@@ -52,7 +52,7 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
     results = []
     for size in (1, 30_000, 1 << 24):
         monkeypatch.setattr(engine_layer, "CHUNK_BYTES", size)
-        how = How(Compute(events="fixed"))
+        how = PassContext(Compute(events="fixed"))
         ran = run_stack(made, x, how, mean_over_time=False)
         grads = torch.autograd.grad(ran.out.sum(), [one.gamma for one in made])
         with torch.no_grad():
@@ -88,7 +88,7 @@ def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypa
         ]
     x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
     for recompute in ("never", 1, 3, 7, 100):
-        how = How(Compute(events="fixed", recompute=recompute))
+        how = PassContext(Compute(events="fixed", recompute=recompute))
         ran = run_stack(made, Spikes(x), how, mean_over_time=mean)
         out = ran.out
         wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
@@ -120,7 +120,7 @@ def test_a_backward_pass_ends_at_the_first_layer_that_learns(recompute, rng, mon
     monkeypatch.setattr(launch, "scan_reverse", noted)
     results = []
     for reached in ({10, 9, 5}, {9, 5}, {5}):
-        ran = run_stack(made, x, How(Compute(events="fixed", recompute=recompute)), mean_over_time=False)
+        ran = run_stack(made, x, PassContext(Compute(events="fixed", recompute=recompute)), mean_over_time=False)
         ran.out.square().sum().backward()
         assert went == reached
         results.append(made[2].gamma.grad)
@@ -156,7 +156,7 @@ def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
             out = run_stack(
                 layers(rng, 36),
                 Spikes(torch.randn(36, 4, 8, 8, 3, generator=rng)),
-                How(Compute(events="fixed", recompute=recompute)),
+                PassContext(Compute(events="fixed", recompute=recompute)),
                 mean_over_time=True,
             ).out
             out.sum().backward()
@@ -180,14 +180,14 @@ def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch)
         taken.clear()
         made, x = layers(rng, steps), Spikes(torch.zeros(steps, 4, 8, 8, 3))
         with torch.no_grad():
-            run_stack(made, x, How(), mean_over_time=True)
+            run_stack(made, x, PassContext(), mean_over_time=True)
         largest.append(max(taken))
     assert largest[0] == largest[1]
 
 
 def test_every_neurons_spikes_are_seen_also_those_that_the_pool_drops(rng):
     made, x = layers(rng)[:1], Spikes(torch.randn(6, 4, 7, 7, 3, generator=rng))
-    ran = run_stack(made, x, How(), mean_over_time=False)
+    ran = run_stack(made, x, PassContext(), mean_over_time=False)
     assert ran.out.shape == (6, 4, 3, 3, 10)
     assert ran.seen[0].spikes.shape == (6, 10)
     assert ran.seen[0].spikes.sum() > 4 * ran.out.sum()
@@ -195,7 +195,7 @@ def test_every_neurons_spikes_are_seen_also_those_that_the_pool_drops(rng):
 
 def test_a_run_is_a_value(rng):
     """A second one changes nothing of the first."""
-    made, how, x = layers(rng), How(goes_on=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
+    made, how, x = layers(rng), PassContext(goes_on=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
     first = run_stack(made, Spikes(x), how, mean_over_time=False)
     again = run_stack(made, Spikes(x), how, mean_over_time=False)
     run_stack(made, Spikes(x + 1), how, mean_over_time=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Fire, Mask, MaxPool, Sum
-from bntt.engine.graph.node import Carry, Gradients, How, Start
+from bntt.engine.graph.node import Gradients, GradState, PassContext, Start
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Workspace
@@ -18,8 +18,8 @@ from tests.kernels import needs_kernels
 
 
 @pytest.fixture
-def how() -> How:
-    return How(lease=Workspace().lease())
+def how() -> PassContext:
+    return PassContext(lease=Workspace().lease())
 
 
 def counts(rng: torch.Generator, *shape: int, most: int = 1) -> Tensor:
@@ -28,7 +28,7 @@ def counts(rng: torch.Generator, *shape: int, most: int = 1) -> Tensor:
 
 def back(how, one, done, grad: Tensor, *wants: bool, scale: float = 1.0, held: Tensor | None = None) -> Gradients:
     given = SpikeGrad(grad, scale, held)
-    return one.backward(how, done, given, [], first=0, carry=Carry(None), wants=wants or (True,), norms=None)
+    return one.backward(how, done, given, [], first=0, carry=GradState(None), wants=wants or (True,), norms=None)
 
 
 class TestSum:
@@ -111,7 +111,7 @@ def test_neurons_on_a_current_as_it_is(how, learned, chunk, rng, monkeypatch):
     assert torch.equal(passed.seen.spikes.double(), spikes.sum((1, 2, 3)))
     grads = [torch.randn(shape, generator=rng) for shape in (x.shape, start.shape)]
     torch.autograd.backward([spikes, membrane], [grad.double() for grad in grads])
-    carry, totals = Carry(grads[1].clone()), one.zeros((True, True))
+    carry, totals = GradState(grads[1].clone()), one.zeros((True, True))
     given = SpikeGrad(grads[0])
     (found,) = one.backward(how, passed.saved, given, totals, first=0, carry=carry, wants=(True,), norms=None)
     assert torch.allclose(found.values.double(), inputs[0].grad, atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.nn import SpikingNetwork
-from bntt.nn.network.advance import Kept
+from bntt.nn.network.advance import PlanCache
 
 T = 6
 
@@ -35,7 +35,7 @@ def stream(
     logits, held = [], net._kept
     for part in torch.split(x, at_once):
         if forgets:
-            net._kept = Kept()
+            net._kept = PlanCache()
         some, state = net.advance(part, state)
         logits.append(some)
     net._kept = held

@@ -235,5 +235,5 @@ def test_values_are_not_compared_for_calls_that_can_have_no_chain(rng, monkeypat
     size = net._kept._held.ready[(1, x.shape[2:], x.dtype)].size
     monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
     stream(net, x)
-    monkeypatch.setattr(module._Held, "same_values", lambda self: pytest.fail("compared"))
+    monkeypatch.setattr(module._Snapshot, "same_values", lambda self: pytest.fail("compared"))
     stream(net, x)

@@ -16,7 +16,7 @@ from bntt.nn import (
     fold,
     retime,
 )
-from bntt.nn.blocks import settle
+from bntt.nn.blocks import bind_modules
 from tests.nn.networks import linear, residual
 
 
@@ -26,7 +26,7 @@ def block(norm: nn.Module) -> SpikingBlock:
 
 def test_names_numbers_and_steps():
     blocks = residual("before", 5, dropout=0.5).blocks
-    assert settle(blocks) == 5
+    assert bind_modules(blocks) == 5
     assert blocks["same"].name == "block 'same'"
     assert blocks["same"].body["b"].name == "block 'same.body.b'"
     assert blocks["same"].after.name == "block 'same.after'"
@@ -36,15 +36,15 @@ def test_names_numbers_and_steps():
     synapse, pool = linear(4, 6), nn.Identity()
     synapse.path, pool.number = "weights.bin", 3
     mixed = nn.ModuleDict({"theirs": SpikingBlock(synapse, NoNorm(), LIF(), pool), **blocks})
-    settle(mixed)
+    bind_modules(mixed)
     assert (synapse.path, pool.number) == ("weights.bin", 3)  # theirs, whatever they mean
     assert [module.number for module in mixed.modules() if isinstance(module, SpikeDropout)] == numbers
 
 
 def test_no_steps_or_two_numbers_of_them():
-    assert settle(nn.ModuleDict({"a": block(NoNorm())})) is None
+    assert bind_modules(nn.ModuleDict({"a": block(NoNorm())})) is None
     with pytest.raises(ValueError, match="must have one number of time steps"):
-        settle(nn.ModuleDict({"a": block(BNTT(6, 3)), "b": block(BNTT(6, 4))}))
+        bind_modules(nn.ModuleDict({"a": block(BNTT(6, 3)), "b": block(BNTT(6, 4))}))
 
 
 class Normed(nn.Module):

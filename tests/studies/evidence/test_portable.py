@@ -4,7 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from bntt.studies.evidence import _own_places, portable, without_places
+from bntt.studies.evidence import _own_places, portable, strip_local_paths
 from tests.rows import each_row
 
 
@@ -41,16 +41,16 @@ from tests.rows import each_row
     ],
 )
 def test_of_an_absolute_path_the_name_is_kept(text, kept):
-    assert without_places(text) == kept
-    assert without_places(kept) == kept, "once is enough"
-    assert without_places({"a": [text, 1, None], text: 1}) == {"a": [kept, 1, None], kept: 1}
+    assert strip_local_paths(text) == kept
+    assert strip_local_paths(kept) == kept, "once is enough"
+    assert strip_local_paths({"a": [text, 1, None], text: 1}) == {"a": [kept, 1, None], kept: 1}
 
 
 def test_the_folders_of_this_process_are_kept_nowhere():
     _own_places.cache_clear()  # other tests work in other folders
     for place in (Path.home(), Path.cwd()):
         if len(place.parts) > 1:
-            assert str(place) not in without_places(f"at:{place}, h:{place}/x, {place}")
+            assert str(place) not in strip_local_paths(f"at:{place}, h:{place}/x, {place}")
 
 
 def test_files_are_changed_where_they_must_be_and_stay_what_they_are():

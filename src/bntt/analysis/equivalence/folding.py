@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answers
 from bntt.analysis.equivalence import Equivalence, FoldedNetwork
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.nn.blocks import SpikingBlock, fold_time, passed
 from bntt.nn.call import Call, evaluating, noise_of
 from bntt.nn.kinds import norm_facts
@@ -173,7 +173,7 @@ class _Comparison:
         block: Any = network.blocks[layer]
         bare = SpikingBlock(block.synapse, block.norm, block.lif).train(block.training)
         bare.path = block.path
-        how = How(network.compute, goes_on=True)
+        how = PassContext(network.compute, goes_on=True)
         went = advance_blocks({layer: bare}, x, call, how, [self.states.get(key)], mean=False)
         (self.states[key],) = went.states
         return went.out

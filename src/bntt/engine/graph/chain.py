@@ -78,7 +78,7 @@ class Chain:
                     spikes = link.fit(spikes)
                 self._shape = shape  # only when all fit: an interrupt leaves none
             for link, start, counts in zip(self._links, starts, fired, strict=True):
-                link.weigh(some)
+                link.apply_weights(some)
                 ends.append(Start(link.fire(first + begin, start.membrane, in_place=in_place or begin > 0)))
                 counts.append(link.fired.clone())
             starts = ends
@@ -129,7 +129,7 @@ class _Link:
             self.events.images = steps * samples
         return self.spikes
 
-    def weigh(self, x: Spikes) -> None:
+    def apply_weights(self, x: Spikes) -> None:
         """Compute the synaptic current."""
         if self.before is None:
             source = self.layer.enter(x)

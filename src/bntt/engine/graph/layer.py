@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
-from bntt.engine.graph.node import Carry, Gradients, How, Learned, Node, Passed, Size, Start
+from bntt.engine.graph.node import Gradients, GradState, Learned, Node, PassContext, Passed, Size, Start
 from bntt.engine.graph.recording import LayerMeasures, Measure, arrivals, histogram, join_steps, write_norms
 from bntt.engine.kernels import open_kernels
 from bntt.engine.layer_spec import (
@@ -45,7 +45,7 @@ class Resolved:
     """1/√(σ² + ε), ``[T, C]``."""
     moments: Moments | None
     """The batch moments that normalised these steps, if they were taken; over all processes."""
-    by_events: tuple[bool, bool]
+    event_driven: tuple[bool, bool]
     """True where events were used: in the forward pass, in the weight gradient."""
     own: Moments | None = None
     """Moments of every single step, where several steps' were pooled."""
@@ -61,7 +61,7 @@ def joined(parts: Sequence[Resolved]) -> Resolved:
         return parts[0]
     affine, inverse = join_steps([part.affine for part in parts]), join_steps([part.inverse for part in parts])
     moments, own = join_steps([part.moments for part in parts]), join_steps([part.own for part in parts])
-    return Resolved(affine, inverse, moments, parts[0].by_events, own, parts[0].past, parts[-1].carried)
+    return Resolved(affine, inverse, moments, parts[0].event_driven, own, parts[0].past, parts[-1].carried)
 
 
 @dataclass
@@ -98,32 +98,34 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
     return Moments(mean, var, (math.prod(places),) * steps)
 
 
-def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
+def by_batch(
+    layer: Layer, steps: slice, own: Moments, past: Moments | None, event_driven: tuple[bool, bool]
+) -> Resolved:
     """Normalise some steps (Eq. 9) by the batch's statistics, pooled over time as the layer says."""
     if layer.pooling == Window(0):
-        return _resolved(layer, steps, own.mean, own.var, own, by_events)
+        return _resolved(layer, steps, own.mean, own.var, own, event_driven)
     pooled, carried = layer.pooling.extend(past, own)
     rows = len(own.count), own.mean.shape[1]
-    found = _resolved(layer, steps, pooled.mean.expand(rows), pooled.var.expand(rows), pooled, by_events)
+    found = _resolved(layer, steps, pooled.mean.expand(rows), pooled.var.expand(rows), pooled, event_driven)
     return replace(found, own=own, past=past, carried=carried)
 
 
-def as_given(layer: Layer, steps: slice, by_events: tuple[bool, bool]) -> Resolved:
+def as_given(layer: Layer, steps: slice, event_driven: tuple[bool, bool]) -> Resolved:
     """Normalise some steps (Eq. 9) by the layer's given statistics."""
     assert layer.mean is not None
     assert layer.var is not None
     mean, var = layer.mean[steps].clone(), layer.var[steps]  # the running mean itself may move on
-    return _resolved(layer, steps, mean, var, None, by_events)
+    return _resolved(layer, steps, mean, var, None, event_driven)
 
 
 def _resolved(
-    layer: Layer, steps: slice, mean: Tensor, var: Tensor, moments: Moments | None, by_events: tuple[bool, bool]
+    layer: Layer, steps: slice, mean: Tensor, var: Tensor, moments: Moments | None, event_driven: tuple[bool, bool]
 ) -> Resolved:
     inverse = (var + layer.eps).rsqrt()
     scale = layer.gamma.detach()[steps] * inverse
     shift = torch.zeros_like(scale) if layer.beta is None else layer.beta.detach()[steps]
     affine = Affine(mean.contiguous(), scale.contiguous(), shift.contiguous())
-    return Resolved(affine, inverse.contiguous(), moments, by_events)
+    return Resolved(affine, inverse.contiguous(), moments, event_driven)
 
 
 def towards_current(
@@ -205,7 +207,7 @@ class Firing:
     """The neurons of one node while chunks of steps go through it: ``membrane`` moves on, ``counts`` are the spikes."""
 
     def __init__(
-        self, neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
+        self, neuron: AnyNeuron, window: PoolSize, how: PassContext, current: Tensor, start: Tensor | None, first: int
     ) -> None:
         """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest."""
         self.neuron, self.window, self.how, self.first, lease = neuron, window, how, first, how.lease
@@ -331,7 +333,7 @@ class Layer(Node):
         """Return True if no step can be normalised before all currents are there, in this process or in others."""
         return self.looks_ahead or (compute.reduce is not None and self.batch_statistics)
 
-    def synapse(self, how: How) -> Synapse:
+    def synapse(self, how: PassContext) -> Synapse:
         """Return the weights for a pass, with prepared layouts where there are some."""
         if id(self) not in how.synapses:
             make = Synapse if how.prepared is None else how.prepared.synapse
@@ -339,23 +341,23 @@ class Layer(Node):
         return how.synapses[id(self)]
 
     def forward(
-        self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None
+        self, how: PassContext, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None
     ) -> Passed:
         (x,), lease, compute, synapse = inputs, how.lease, how.compute, self.synapse(how)
         source, device, past = self.enter(x, lease), x.values.device, start.past
         current = lease.take(*self.current_shape(source), dtype=synapse.forward_dtype, device=device)
-        by_events = goes_by_events(synapse, source, compute) if known is None else known.by_events
+        event_driven = goes_by_events(synapse, source, compute) if known is None else known.event_driven
         measure = how.measure if known is None else Measure()
         found, parts, seen, spread = known, list[Resolved](), list[LayerMeasures](), list[Tensor]()
         firing = None
         if self.neuron is not None:
             firing = Firing(self.neuron, self.window, how, current, start.membrane, first)
         out = lease.take(*current.shape, device=device) if firing is None else firing.counts
-        made = self._currents(how, source, current, by_events)
+        made = self._currents(how, source, current, event_driven)
         if known is None and self.waits(compute):  # all currents first, then their moments, of all processes
             own = joined_moments([current_moments(y, copy, kernels=compute.kernels) for _, y, copy in made])
             own = own if compute.reduce is None else add_up(own, compute.reduce)
-            found = by_batch(self, slice(first, first + len(current)), own, past, by_events)
+            found = by_batch(self, slice(first, first + len(current)), own, past, event_driven)
             made = ((begin, current[begin:end], None) for begin, end in chunks(compute, current, source.values))
         for begin, y, copy in made:
             end = begin + len(y)
@@ -365,7 +367,7 @@ class Layer(Node):
                 y, copy = current[begin:end], None
             if found is None:
                 steps = slice(first + begin, first + end)
-                parts.append(self._normalisation(compute, y, copy, steps, past, by_events))
+                parts.append(self._normalisation(compute, y, copy, steps, past, event_driven))
                 past = parts[-1].carried
             elif copy is not None:
                 copy.copy_(y)
@@ -395,33 +397,33 @@ class Layer(Node):
         copy: Tensor | None,
         steps: slice,
         past: Moments | None,
-        by_events: tuple[bool, bool],
+        event_driven: tuple[bool, bool],
     ) -> Resolved:
         """Resolve some steps; ``copy`` receives their current on the way."""
         if self.batch_statistics:
-            return by_batch(self, steps, current_moments(y, copy, kernels=compute.kernels), past, by_events)
+            return by_batch(self, steps, current_moments(y, copy, kernels=compute.kernels), past, event_driven)
         if copy is not None:
             copy.copy_(y)
-        return as_given(self, steps, by_events)
+        return as_given(self, steps, event_driven)
 
     def _currents(
-        self, how: How, source: Spikes, out: Tensor, by_events: tuple[bool, bool]
+        self, how: PassContext, source: Spikes, out: Tensor, event_driven: tuple[bool, bool]
     ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """Yield chunks of the synaptic current: the first step, the values, and their place in ``out`` if not there."""
         for begin, end in chunks(how.compute, out, source.values):
             place = out[begin:end]
-            y = self.synapse(how).forward(source.steps(begin, end), events=by_events[0], out=place)
+            y = self.synapse(how).forward(source.steps(begin, end), events=event_driven[0], out=place)
             yield begin, y, None if y.data_ptr() == place.data_ptr() else place
 
     def backward(
         self,
-        how: How,
+        how: PassContext,
         done: Saved,
         grad: SpikeGrad,
         learned: Learned,
         *,
         first: int,
-        carry: Carry,
+        carry: GradState,
         wants: Sequence[bool],
         norms: Tensor | None = None,
     ) -> Gradients:
@@ -470,11 +472,11 @@ class Layer(Node):
             return [SpikeGrad(left)]
         return [SpikeGrad(left, held=held)]
 
-    def _made_again(self, how: How, done: Saved) -> Tensor:
+    def _made_again(self, how: PassContext, done: Saved) -> Tensor:
         """Recompute the current of a pass that did not keep it."""
         shape, dtype, source = self.current_shape(done.source), self.synapse(how).forward_dtype, done.source
         current = how.lease.take(*shape, dtype=dtype, device=source.values.device)
-        for begin, y, copy in self._currents(how, source, current, done.found.by_events):
+        for begin, y, copy in self._currents(how, source, current, done.found.event_driven):
             if self.sample_eps is not None:
                 by_sample(y, self.sample_eps, current[begin : begin + len(y)])
             elif copy is not None:
@@ -483,10 +485,16 @@ class Layer(Node):
 
 
 def _synapse_backward(
-    how: How, synapse: Synapse, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
+    how: PassContext,
+    synapse: Synapse,
+    done: Saved,
+    grad_current: Tensor,
+    weight_grad: Tensor | None,
+    *,
+    wants_input: bool,
 ) -> tuple[Tensor | None, Tensor]:
     """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer."""
-    source, events = done.source.values, done.found.by_events[1]
+    source, events = done.source.values, done.found.event_driven[1]
     input_grad, held = None, grad_current
     if wants_input:
         if source.numel() > grad_current.numel():
@@ -554,7 +562,9 @@ class Fire(Node):
         counts = torch.empty(shape, dtype=torch.uint8, device="meta")
         return Size(Spikes(counts), 0, counts.numel())
 
-    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+    def forward(
+        self, how: PassContext, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None
+    ) -> Passed:
         current, seen = _floats(inputs[0]), []
         firing = Firing(self.neuron, self.window, how, current, start.membrane, first)
         for begin, end in chunks(how.compute, current):
@@ -564,7 +574,7 @@ class Fire(Node):
         return Passed(firing.spikes(whole), saved, (True,), Start(firing.membrane), whole)
 
     def backward(
-        self, how: How, done: Any, grad: SpikeGrad, learned: Learned, *, first: int, carry: Carry, **_: Any
+        self, how: PassContext, done: Any, grad: SpikeGrad, learned: Learned, *, first: int, carry: GradState, **_: Any
     ) -> Gradients:
         (source, membrane), (leak, scale), kernels = done, learned, open_kernels(how.compute.kernels)
         current = _floats(source)
@@ -594,7 +604,9 @@ class Sum(Node):
         elements = one.values.numel()
         return Size(one, 0, elements) if one.counted and other.counted else Size(Spikes(one.values), elements, 0)
 
-    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+    def forward(
+        self, how: PassContext, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None
+    ) -> Passed:
         one, other = inputs
         take, device = how.lease.take, one.values.device
         largest, counted = one.largest + other.largest, one.counted and other.counted
@@ -605,7 +617,7 @@ class Sum(Node):
         return Passed(Spikes(total), None, (False, False))
 
     def backward(
-        self, how: How, done: None, grad: SpikeGrad, learned: Learned, *, wants: Sequence[bool], **_: Any
+        self, how: PassContext, done: None, grad: SpikeGrad, learned: Learned, *, wants: Sequence[bool], **_: Any
     ) -> Gradients:
         """Pass all of the gradient to both."""
         if grad.held is None or not all(wants):
@@ -624,7 +636,9 @@ class MaxPool(Node):
         values = torch.empty(pooled_shape(inputs[0].values, self.window), dtype=inputs[0].values.dtype, device="meta")
         return Size(Spikes(values), 0, values.numel() * values.element_size())
 
-    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+    def forward(
+        self, how: PassContext, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None
+    ) -> Passed:
         (x,), (down, across) = inputs, self.window
         shape = pooled_shape(x.values, self.window)
         out = how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
@@ -634,7 +648,7 @@ class MaxPool(Node):
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
 
-    def backward(self, how: How, done: Spikes, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
+    def backward(self, how: PassContext, done: Spikes, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
         """Pass all of the gradient to the place that PyTorch says was the largest."""
         x = done.values
         out = how.lease.take(*x.shape, device=x.device)
@@ -660,14 +674,16 @@ class Mask(Node):
         values = inputs[0].values
         return Size(inputs[0], 0, values.numel() * values.element_size())
 
-    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+    def forward(
+        self, how: PassContext, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None
+    ) -> Passed:
         (x,), stays = inputs, self.draw()
         out = how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)
         left = 1 - self.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
-    def backward(self, how: How, done: None, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
+    def backward(self, how: PassContext, done: None, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
         """Pass the gradient to the places that stayed, with the same scale."""
         values = grad.values
         out = how.lease.take(*values.shape, dtype=values.dtype, device=values.device)

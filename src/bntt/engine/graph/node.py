@@ -78,7 +78,7 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
-class How:
+class PassContext:
     """The settings of a pass over nodes, and what the nodes share in it."""
 
     compute: Compute = Compute()
@@ -108,7 +108,7 @@ class Start(NamedTuple):
 
 
 @dataclass
-class Carry:
+class GradState:
     """The gradients of a :class:`Start`, overwritten on the way back in time; None if not wanted, or 0."""
 
     membrane: Tensor | None

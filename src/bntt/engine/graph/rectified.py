@@ -98,16 +98,16 @@ class _Rectified(torch.autograd.Function):
 
 def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -> tuple[Tensor, Moments | None]:
     """Normalise, rectify and average ``[B, H, W, C]``; None has no norm."""
-    steps, by_events, channels = slice(0, 1), (False, False), x.shape[-1]
+    steps, event_driven, channels = slice(0, 1), (False, False), x.shape[-1]
     gamma, beta = (None, None) if layer is None else (layer.gamma, layer.beta)
     with torch.no_grad():
         if layer is None:
             affine = Affine.identity(1, channels, x.device)
-            found = Resolved(affine, affine.scale, None, by_events)
+            found = Resolved(affine, affine.scale, None, event_driven)
         elif layer.batch_statistics:  # with one step, pooled ones are that step's
-            found = by_batch(replace(layer, pooling=Window(0)), steps, current_moments(x[None]), None, by_events)
+            found = by_batch(replace(layer, pooling=Window(0)), steps, current_moments(x[None]), None, event_driven)
         else:
-            found = as_given(layer, steps, by_events)
+            found = as_given(layer, steps, event_driven)
         if beta is not None:  # which may change before the gradient is asked for
             found = replace(found, affine=replace(found.affine, shift=found.affine.shift.clone()))
     out: Tensor = _Rectified.apply(x, gamma, beta, found, window, floor)  # type: ignore[no-untyped-call]

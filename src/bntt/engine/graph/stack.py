@@ -20,7 +20,7 @@ from torch import Tensor
 from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
-from bntt.engine.graph.node import Carry, How, Learned, Node, Size, Start, differentiable_once
+from bntt.engine.graph.node import GradState, Learned, Node, PassContext, Size, Start, differentiable_once
 from bntt.engine.graph.recording import LayerMeasures, Measure, join_steps
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -75,7 +75,7 @@ def readers_of(nodes: Sequence[Node]) -> list[int]:
 
 def forward(
     nodes: Sequence[Node],
-    how: How,
+    how: PassContext,
     x: Spikes,
     first: int,
     starts: Sequence[Start],
@@ -124,11 +124,11 @@ def forget(span: Span, lease: Lease) -> None:
 
 def backward(
     nodes: Sequence[Node],
-    how: How,
+    how: PassContext,
     span: Span,
     grad: SpikeGrad,
     learned: Sequence[tuple[Learned, Tensor | None]],
-    carries: Sequence[Carry],
+    carries: Sequence[GradState],
     *,
     last: int,
 ) -> SpikeGrad | None:
@@ -257,7 +257,7 @@ def _read(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Ran:
+class StackOutput:
     """The result of a run; tuples have an entry for every node, in order."""
 
     out: Tensor
@@ -270,7 +270,9 @@ class Ran:
     """Measurements, always with the spikes by step and channel."""
 
 
-def run_stack(nodes: Sequence[Node], x: Spikes, how: How, starts: Sequence[Start] = (), *, mean_over_time: bool) -> Ran:
+def run_stack(
+    nodes: Sequence[Node], x: Spikes, how: PassContext, starts: Sequence[Start] = (), *, mean_over_time: bool
+) -> StackOutput:
     """Drive the nodes by x, from their states before it, which are not modified; () is rest."""
     starts = list(starts) or [Start()] * len(nodes)
     learned = [tensor for node in nodes for tensor in node.learned]
@@ -279,7 +281,7 @@ def run_stack(nodes: Sequence[Node], x: Spikes, how: How, starts: Sequence[Start
         out, *ends, counts, moments, seen = _RunStack.apply(  # type: ignore[no-untyped-call]
             (nodes, x, how, starts), mean_over_time, x.values, *learned, *carried
         )
-        return Ran(out, tuple(map(_start, zip(*[iter(ends)] * 3, strict=True), counts)), moments, seen)
+        return StackOutput(out, tuple(map(_start, zip(*[iter(ends)] * 3, strict=True), counts)), moments, seen)
     steps = size = len(x.values)
     if not any(node.waits(how.compute) for node in nodes):  # a chunk at a time, so that memory does not grow with T
         size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
@@ -294,7 +296,7 @@ def run_stack(nodes: Sequence[Node], x: Spikes, how: How, starts: Sequence[Start
             whole.add(spikes)
             lease.give(spikes.values)
         last = tuple(_changed(end, lease.keep, Tensor.detach) for end in starts) if how.goes_on else ()
-        return Ran(whole.whole(), last, *_joined(found, measured))
+        return StackOutput(whole.whole(), last, *_joined(found, measured))
 
 
 def _tensors(start: Start) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -348,7 +350,7 @@ class _RunStack(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        run: tuple[Sequence[Node], Spikes, How, Sequence[Start]],
+        run: tuple[Sequence[Node], Spikes, PassContext, Sequence[Start]],
         mean_over_time: bool,
         values: Tensor,
         *others: Tensor | None,
@@ -399,7 +401,7 @@ class _RunStack(torch.autograd.Function):
         if not keep:
             ctx.spans = ctx.run = None
         with nullcontext(ctx.lease) if keep else ctx.lease as lease:  # another pass starts from what is still out
-            how = How(how.compute, lease=lease, drops=how.drops)
+            how = PassContext(how.compute, lease=lease, drops=how.drops)
             zeros = [node.zeros(of) for node, of in zip(nodes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
@@ -438,16 +440,16 @@ def _wants(
 
 def _carries(
     shapes: Sequence[torch.Size | None], grads: Sequence[Tensor | None], like: Tensor, *, every: bool
-) -> list[Carry]:
+) -> list[GradState]:
     """Return the gradients of what is carried beyond the last step; they may be overwritten."""
-    carries: list[Carry] = []
+    carries: list[GradState] = []
     for i, shape in enumerate(shapes):
         membrane, mean, var = grads[3 * i : 3 * i + 3] if grads else (None, None, None)
         if membrane is not None:
             membrane = membrane.contiguous().clone()
         elif every and shape is not None:
             membrane = torch.zeros(shape, dtype=torch.float32, device=like.device)
-        carries.append(Carry(membrane, _of_moments(mean, var)))
+        carries.append(GradState(membrane, _of_moments(mean, var)))
     return carries
 
 

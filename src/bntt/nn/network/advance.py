@@ -17,11 +17,11 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu.library import use_variant
 from bntt.engine.graph.chain import Chain, is_link, room_of
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import How, Start
+from bntt.engine.graph.node import PassContext, Start
 from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.rectified import run_rectified
 from bntt.engine.graph.stack import Output, run_stack
-from bntt.engine.private import Made, attributes_of, made_of
+from bntt.engine.private import Made, attributes_of, fingerprint
 from bntt.engine.synapse import Prepared, Spikes, changes_told, version_of
 from bntt.engine.workspace import is_plain
 from bntt.nn.blocks import SpikingLayer, passed
@@ -44,7 +44,7 @@ class Advanced(NamedTuple):
 
 
 def advance_blocks(
-    blocks: Mapping[str, nn.Module], x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool
+    blocks: Mapping[str, nn.Module], x: Tensor, call: Call, how: PassContext, states: Sequence[Any], *, mean: bool
 ) -> Advanced:
     """Drive the blocks with x."""
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
@@ -74,7 +74,7 @@ def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -
     for name, block in blocks.items():
         if reason := plan_of({name: block.train()}, x, compute, call).reason:
             found[name] = reason
-        x = advance_blocks({name: block.eval()}, x, call, How(compute), [None], mean=False).out
+        x = advance_blocks({name: block.eval()}, x, call, PassContext(compute), [None], mean=False).out
     return found
 
 
@@ -93,7 +93,7 @@ def real(x: Tensor, *modules: nn.Module) -> Tensor:
 
 
 def _run_fused(
-    run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool
+    run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: PassContext, states: Sequence[Any], *, mean: bool
 ) -> tuple[Tensor, list[Any], Measured]:
     """Return spikes or an ANN's activations ``[S, B, ...]`` or their mean, every block's state and the measures."""
     blocks = list(run.values())
@@ -152,7 +152,7 @@ FOLDED = "_rules"
 
 
 def _advance(
-    chain: Chain, x: Tensor, call: Call, how: How, row: int, states: Sequence[Any], *, mean: bool
+    chain: Chain, x: Tensor, call: Call, how: PassContext, row: int, states: Sequence[Any], *, mean: bool
 ) -> Advanced | None:
     """Advance by some steps; ``row`` is the tables' row of the first. None if these values need other layers."""
     (first, *_), spikes = entered([*chain.layers], x, how.compute)
@@ -173,7 +173,7 @@ def _advance(
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Snapshot:
     """The parts of a network at one time, with copies of their values as soon as there is a chain."""
 
     made: Made
@@ -207,7 +207,7 @@ class _Held:
         return all(one is None or other is None or torch.equal(one, other) for one, other in pairs)
 
 
-class Kept:
+class PlanCache:
     """The chains of one network; a copy of the network has none.
 
     A network's first call, or the first after a change, records its parts; the next one makes a chain. The first call
@@ -216,12 +216,12 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._held: _Held | None = None
+        self._held: _Snapshot | None = None
         self._compared = False
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
-        return Kept, ()
+    def __reduce__(self) -> tuple[type[PlanCache], tuple[()]]:
+        return PlanCache, ()
 
     def advance(
         self,
@@ -229,7 +229,7 @@ class Kept:
         num_steps: int | None,
         x: Tensor,
         call: Call,
-        how: How,
+        how: PassContext,
         states: Sequence[Any],
         *,
         mean: bool,
@@ -249,7 +249,7 @@ class Kept:
         finally:
             self._lock.release()
 
-    def _ready(self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How) -> Chain | None:
+    def _ready(self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: PassContext) -> Chain | None:
         """Return the chain for a call like this one, made if it is the second; None if there is none."""
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
         held = self._of(blocks, (num_steps, how.compute, changes_told(), *rule))
@@ -273,19 +273,19 @@ class Kept:
             ready = held.ready[key] = begun
         return ready
 
-    def _of(self, blocks: nn.ModuleDict, settings: tuple[object, ...]) -> _Held | None:
+    def _of(self, blocks: nn.ModuleDict, settings: tuple[object, ...]) -> _Snapshot | None:
         """Return what is held, if the network is still the same."""
-        made, held = made_of(blocks), self._held
+        made, held = fingerprint(blocks), self._held
         if held is not None and made is not None and held.is_of(made, settings):
             return held
         self._held = None
         tensors = () if made is None else [tensor for tensor in made.tensors if tensor is not None]
         if made is not None and all(is_plain(tensor) and not tensor.is_inference() for tensor in tensors):
-            self._held = _Held(made, settings, list(map(version_of, made.tensors)))
+            self._held = _Snapshot(made, settings, list(map(version_of, made.tensors)))
         return None
 
 
-def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How, held: _Held) -> Chain | int:
+def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: PassContext, held: _Snapshot) -> Chain | int:
     """Make a chain for calls like this one, or return the number of samples from which on none can be made."""
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
         return 1

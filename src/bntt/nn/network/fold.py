@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bntt.nn.blocks import UNITS, CurrentBlock, NeuronBlock, Residual, SpikingBlock, settle
+from bntt.nn.blocks import UNITS, CurrentBlock, NeuronBlock, Residual, SpikingBlock, bind_modules
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -134,7 +134,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
                 f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps that cannot be changed: "
                 f"retime a network before it is folded, or build it with num_steps={num_steps}"
             )
-    new.num_steps = settle(new.blocks, new.readout)
+    new.num_steps = bind_modules(new.blocks, new.readout)
     if how == "hold" and (faint := faint_at_the_end(network)) and num_steps > (network.num_steps or num_steps):
         listed = ", ".join(f"{value:.2g} in {name}" for name, value in faint.items())
         warnings.warn(

@@ -11,23 +11,23 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.node import How
+from bntt.engine.graph.node import PassContext
 from bntt.engine.kernels import require
 from bntt.nn.blocks import (
     SpikingLayer,
+    apply_weights,
+    bind_modules,
     check_drive,
     check_layers,
     check_stage,
     is_linear,
     number,
     passed,
-    settle,
-    weigh,
 )
 from bntt.nn.call import Call, NetworkState, Noise, evaluating, noise_of
 from bntt.nn.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.advance import Advanced, Kept, advance_blocks, layers_of, real
+from bntt.nn.network.advance import Advanced, PlanCache, advance_blocks, layers_of, real
 from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, joined
 
 STEPS_AT_ONCE = 25
@@ -72,7 +72,7 @@ class SpikingNetwork(nn.Module):
         compute: Compute = Compute(),
     ) -> None:
         super().__init__()
-        self.compute, self._kept = compute, Kept()
+        self.compute, self._kept = compute, PlanCache()
         if not isinstance(blocks, Mapping | nn.ModuleDict):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         for name, block in blocks.items():
@@ -80,7 +80,7 @@ class SpikingNetwork(nn.Module):
             check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(dict(blocks.items())), readout
-        self.num_steps: int | None = settle(self.blocks, self.readout)
+        self.num_steps: int | None = bind_modules(self.blocks, self.readout)
 
     @property
     def compute(self) -> Compute:
@@ -161,9 +161,9 @@ class SpikingNetwork(nn.Module):
     def _whole(self, x: Tensor, call: Call) -> Tensor:
         check_finite_input(x, 0)
         plain = is_linear(self.readout)
-        went = self._through(x, call, How(self.compute), [None] * len(self.blocks), mean=plain)
+        went = self._through(x, call, PassContext(self.compute), [None] * len(self.blocks), mean=plain)
         if went.is_mean:
-            return weigh("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
+            return apply_weights("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
 
     def advance(
@@ -224,7 +224,7 @@ class SpikingNetwork(nn.Module):
     ) -> tuple[Tensor, NetworkState]:
         before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
         call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
-        how = How(self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
+        how = PassContext(self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
         went = self._through(x, call, how, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
         return logits, replace(
@@ -237,7 +237,7 @@ class SpikingNetwork(nn.Module):
             measured=went.measured if measure else None,
         )
 
-    def _through(self, x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool) -> Advanced:
+    def _through(self, x: Tensor, call: Call, how: PassContext, states: Sequence[Any], *, mean: bool) -> Advanced:
         if self.training and not torch.compiler.is_compiling():
             number(self.modules())
         went = self._kept.advance(self.blocks, self.num_steps, x, call, how, states, mean=mean)
