@@ -163,7 +163,7 @@ def own_step(variant: str, case: Case, *, stepped: bool = False, processes: Proc
     channels = 1 if case.network == "mlp" else 3
     model = SpikingClassifier(PoissonEncoder(case.num_steps, mean=[0.5] * channels, std=[0.25] * channels), net)
     model.to(case.device)
-    shared = model if processes.count == 1 else processes.averaging(model, all_learn=True)
+    shared = model if processes.count == 1 else processes.wrap_ddp(model, all_learn=True)
     pixels, labels = images(case)
     pixels, draw = pixels * 0.25 + 0.5, iter(range(1 << 30))  # the encoder normalises them again
 

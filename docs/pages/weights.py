@@ -127,7 +127,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
 def licence_of(loaded: LoadedRun) -> str:
     """Return the licence of the data that a run was trained on, by the name of the data or of its folder."""
     data = loaded.recipe.data
-    trained_on = f"{data.name} {Path(data.root).name}"
+    trained_on = " ".join((data.name, Path(data.root or "").name))
     found = next((text for name, text in LICENCES.items() if name in trained_on), "")
     if not found:
         raise SystemExit(f"{loaded.path} was trained on {trained_on}: what is its licence?")

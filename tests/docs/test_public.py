@@ -52,12 +52,16 @@ def test_pages_and_examples_use_public_names_alone(monkeypatch):
 def test_old_names_work_and_warn_and_the_migration_page_has_them():
     accuracy, activity, run = Accuracy(2, ((1, 2),)), Activity(2, {}, {}), object.__new__(bntt.LoadedRun)
     vars(run)["checkpoint_facts"] = facts = {"epoch": 3}
+    alone = bntt.training.Processes()
     old = [
         *[(bntt.data, "ImageLoader", bntt.data.SampleLoader), (bntt.models, "SpikingNetwork", bntt.SpikingNetwork)],
         *[(analysis, "Differences", analysis.FoldedNetwork), (analysis, "Surprises", analysis.UnvaryingInput)],
         *[(analysis, "likeness", analysis.step_changes), (analysis, "stretches", analysis.threshold_ranges)],
         *[(accuracy, "images", 2), (activity, "images", 2), (activity, "spikes_per_image", activity.spikes_per_sample)],
-        *[(bntt.data.Batch(1, 2, 3), "images", 1), (run, "kept", facts)],
+        *[(bntt.data.Batch(1, 2, 3), "images", 1), (run, "kept", facts), (alone, "first", True)],
+        *[(alone, "total", alone.all_reduce_sum), (alone, "largest", alone.all_reduce_max)],
+        *[(alone, "joined", alone.all_gather), (alone, "decided", alone.on_rank0), (alone, "given", alone.broadcast)],
+        *[(alone, "averaging", alone.wrap_ddp), (alone, "waiting", alone.no_sync)],
     ]
     page = (ROOT / "docs" / "develop" / "migration.md").read_text(encoding="utf-8")
     for owner, name, new in old:

@@ -69,10 +69,10 @@ def measured(case: str, processes: Processes, updates: int) -> Cost:
         calls[kind] += 1
         size[kind] += values.numel() * values.element_size()
 
-    reduce, total = processes.reduce, processes.total
+    reduce, total = processes.reduce, processes.all_reduce_sum
     if reduce is not None:
         processes.reduce = lambda sums: (note("statistics", sums), reduce(sums))[1]
-        processes.total = lambda values: (note("control", values), total(values))[1]  # type: ignore[method-assign]
+        processes.all_reduce_sum = lambda values: (note("control", values), total(values))[1]  # type: ignore[method-assign]
     of = session(case, processes)
     if reduce is not None:
 

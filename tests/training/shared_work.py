@@ -139,16 +139,16 @@ def some(processes: Processes) -> dict[str, Any]:
     found["recalibrated"] = {"state": recalibrated(processes)}
     found |= {f"fused {recompute}": fused(processes, recompute) for recompute in ("never", 2)}
     found["faults"] = [faulty(processes, name) for name in FAULTS]
-    found["joined"] = processes.joined(torch.arange(processes.rank + 1)).tolist()
-    found["largest"] = processes.largest(torch.tensor([processes.rank, -processes.rank])).tolist()
-    given = processes.given({"a": torch.full((2,), float(processes.rank + 1)), "b": torch.tensor(processes.rank)})
+    found["joined"] = processes.all_gather(torch.arange(processes.rank + 1)).tolist()
+    found["largest"] = processes.all_reduce_max(torch.tensor([processes.rank, -processes.rank])).tolist()
+    given = processes.broadcast({"a": torch.full((2,), float(processes.rank + 1)), "b": torch.tensor(processes.rank)})
     found["given"] = [given[name].tolist() for name in ("a", "b")]
     weight = torch.tensor([float(processes.rank + 1)])
-    tied = processes.given({"one": weight, "other": weight})
+    tied = processes.broadcast({"one": weight, "other": weight})
     found["given tied"] = [tied[name].tolist() for name in ("one", "other")]
-    found["decided"] = processes.decided(lambda: ["of", processes.rank])
+    found["decided"] = processes.on_rank0(lambda: ["of", processes.rank])
     try:
-        processes.decided(refuse)
+        processes.on_rank0(refuse)
     except (ValueError, LostProcessError) as error:
         found["refused"] = str(error)
     return found

@@ -25,7 +25,7 @@ class OneOfTwo(Processes):
 
     count = 2
 
-    def total(self, values):
+    def all_reduce_sum(self, values):
         return 2 * values
 
 
@@ -36,18 +36,18 @@ class Unheard(Processes):
 
 
 class WithoutSamples(OneOfTwo):
-    def total(self, values):
+    def all_reduce_sum(self, values):
         return values + torch.tensor([5.0, 1.0], dtype=torch.float64)
 
 
 def test_alone_there_is_nobody_to_ask():
     alone, layer = Processes(), nn.Identity()
-    assert (alone.first, alone.device, alone.reduce) == (True, "cpu", None)
-    assert alone.averaging(layer, all_learn=True) is layer
-    with alone.waiting(layer):
+    assert (alone.is_rank0, alone.device, alone.reduce) == (True, "cpu", None)
+    assert alone.wrap_ddp(layer, all_learn=True) is layer
+    with alone.no_sync(layer):
         pass
     with pytest.raises(ValueError, match="why"):
-        alone.decided(lambda: int("why"))
+        alone.on_rank0(lambda: int("why"))
 
 
 def test_numbers_are_those_of_all():

@@ -94,7 +94,7 @@ def train(
         return
     command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes:
-        console.console.quiet = not processes.first
+        console.console.quiet = not processes.is_rank0
         _train(resume_or_start_in_all(command, processes), processes, forget_best)
 
 
@@ -150,13 +150,13 @@ def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> Non
     check_shareable(recipe, data, processes, resuming=start.resumes)
     model = build_model(recipe, data, device)
     if recipe.init.source and not start.resumes:
-        processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
+        processes.on_rank0(lambda: load_initial_weights(recipe, model, data.train.classes))
     load_teacher(recipe, data, processes)
     if recipe.convert.ann and not start.resumes:
         open_ann(recipe, device)
     training_loader(recipe, data)  # refuses augmentations that these samples cannot have
     evaluation_loader(recipe, data, "test")  # refuses more images than there are
-    run = RunDirectory(Path(processes.decided(lambda: str(start.open_directory().path))))
+    run = RunDirectory(Path(processes.on_rank0(lambda: str(start.open_directory().path))))
     settings = recipe.train
     if settings.epochs and not start.resumes:
         console.line(f"estimate, before any update: {modelled(recipe, data, model, many).text()}")
@@ -176,7 +176,7 @@ def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> Non
         records = train_run(recipe, data, run, requests=requests, processes=processes, **how)
         console.training(records, shares_of_steps(recipe), len(data.train))
     _measure(recipe, data, run, processes)
-    if settings.epochs and processes.first:
+    if settings.epochs and processes.is_rank0:
         what = "an ANN" if facts_of(recipe).is_ann else recipe.network.norm
         save_curves(run.rows(), f"{run.path.name}: {data.label}, {recipe.network.name}, {what}", run.path)
     console.line(f"run directory: {run.path}\nall of it as one page: bntt report {quote(str(run.path))}")
@@ -203,7 +203,7 @@ def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Pro
 
     with console.progress("measuring") as report:
         result = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
-    if not processes.first:
+    if not processes.is_rank0:
         return
     arguments = EvaluateArguments()
     console.section(result.title, result.section())

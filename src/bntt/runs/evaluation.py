@@ -108,9 +108,9 @@ def evaluate_run(
         check_same_data(run.path, data.manifest)
         return load_best(run, recipe, model, needs=("epoch", "averaged")), run.kept_rows()
 
-    facts, rows = processes.decided(look)
-    tensors = processes.given(model.state_dict())
-    if not processes.first:
+    facts, rows = processes.on_rank0(look)
+    tensors = processes.broadcast(model.state_dict())
+    if not processes.is_rank0:
         model.load_state_dict(dict(tensors))
         restore_thresholds(model, recipe, facts, run.best)
     how: dict[str, Any] = {"split": split, "draws": draws, "processes": processes, "steps": steps, "progress": progress}
@@ -139,7 +139,7 @@ def evaluate_loaded(
     progress.expect(len(loader.places) * draws // processes.count)  # of this process
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=progress)
     rare: dict[str, Any] = {"retimed": retiming, "gamma_floor": _gamma_floor(recipe, facts, rows)}
-    if processes.first and recipe.data.name and stop is None and (still := unvarying_steps(data, model.encoder)):
+    if processes.is_rank0 and recipe.data.name and stop is None and (still := unvarying_steps(data, model.encoder)):
         rare["unvarying_input"] = surprises(model, still, replace(loader, share=(0, 1)))  # it is about all steps
     rare = {key: value for key, value in rare.items() if value is not None}
     found = combine_evaluations(own, len(loader), processes)
@@ -202,24 +202,27 @@ def combine_evaluations(own: Evaluation, batches: int, processes: Processes) -> 
     """Combine the evaluations of all processes, each sample counted once and in order; the same in each process."""
     if processes.count == 1:
         return own
-    correct = processes.total(torch.tensor(own.accuracy.correct))
-    samples = int(processes.total(torch.tensor([own.accuracy.samples])))
+    correct = processes.all_reduce_sum(torch.tensor(own.accuracy.correct))
+    samples = int(processes.all_reduce_sum(torch.tensor([own.accuracy.samples])))
     parts = torch.arange(samples).tensor_split(batches)
     places = torch.cat([part.tensor_split(processes.count)[processes.rank] for part in parts])
     right = torch.zeros(len(correct), samples, dtype=torch.int64)
     right[:, places] = own.right.long()
     accuracy = Accuracy(samples, tuple(map(tuple, correct.tolist())))
-    summed = processes.total(torch.tensor([own.loss * own.activity.presentations], dtype=torch.float64))
+    summed = processes.all_reduce_sum(torch.tensor([own.loss * own.activity.presentations], dtype=torch.float64))
     activity = combine_activities(own.activity, processes)
-    return Evaluation(accuracy, activity, processes.total(right).bool(), float(summed) / activity.presentations)
+    right = processes.all_reduce_sum(right).bool()
+    return Evaluation(accuracy, activity, right, float(summed) / activity.presentations)
 
 
 def combine_activities(own: Activity, processes: Processes) -> Activity:
     """Add up the spikes of all processes."""
     if processes.count == 1:
         return own
-    presentations = int(processes.total(torch.tensor([own.presentations])))
-    return Activity(presentations, {k: processes.total(one.clone()) for k, one in own.spikes.items()}, own.neurons)
+    presentations = int(processes.all_reduce_sum(torch.tensor([own.presentations])))
+    return Activity(
+        presentations, {k: processes.all_reduce_sum(one.clone()) for k, one in own.spikes.items()}, own.neurons
+    )
 
 
 def unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:

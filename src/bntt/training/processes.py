@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from bntt.doors import OldName
 from bntt.engine.compute import Reduce
 
 T = TypeVar("T")
@@ -54,12 +55,23 @@ class Processes:
 
     >>> import torch
     >>> alone = Processes()
-    >>> alone.first, alone.count, alone.total(torch.tensor([2.0])), alone.decided(lambda: 3)
+    >>> alone.is_rank0, alone.count, alone.all_reduce_sum(torch.tensor([2.0])), alone.on_rank0(lambda: 3)
     (True, 1, tensor([2.]), 3)
     """
 
     rank = 0
     count = 1
+    first, total, largest = (
+        OldName("first", "is_rank0"),
+        OldName("total", "all_reduce_sum"),
+        OldName("largest", "all_reduce_max"),
+    )
+    joined, decided, given = (
+        OldName("joined", "all_gather"),
+        OldName("decided", "on_rank0"),
+        OldName("given", "broadcast"),
+    )
+    averaging, waiting = OldName("averaging", "wrap_ddp"), OldName("waiting", "no_sync")
     reduce: Reduce | None = None
     """Function that sums batch statistics: a network's ``Compute(reduce=)``."""
 
@@ -79,23 +91,23 @@ class Processes:
         self._groups.clear()
 
     @property
-    def first(self) -> bool:
+    def is_rank0(self) -> bool:
         """True for the process that writes and prints."""
         return self.rank == 0
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes of a tensor in main memory, which may be overwritten."""
         if self._groups:
             dist.all_reduce(values, group=self._groups["control"])
         return values
 
-    def largest(self, values: Tensor) -> Tensor:
+    def all_reduce_max(self, values: Tensor) -> Tensor:
         """Return the elementwise maximum over all processes."""
         if self._groups:
             dist.all_reduce(values, dist.ReduceOp.MAX, group=self._groups["control"])
         return values
 
-    def joined(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """Concatenate the rows of all processes in rank order; their counts may differ."""
         if not self._groups:
             return values
@@ -103,13 +115,13 @@ class Processes:
         dist.all_gather_object(rows, values, self._groups["control"])
         return torch.cat(rows)
 
-    def decided(self, work: Callable[[], T]) -> T:
+    def on_rank0(self, work: Callable[[], T]) -> T:
         """Run work in the first process only, and send its result, which pickle can hold, or its error, to all."""
         if not self._groups:
             return work()
         told: list[Any] = ["", None]
         problem: Exception | None = None
-        if self.first:
+        if self.is_rank0:
             try:
                 told[1] = work()
             except Exception as error:
@@ -119,11 +131,11 @@ class Processes:
             raise problem or LostProcessError(f"process 0 has stopped: {told[0]}")
         return told[1]  # type: ignore[no-any-return]
 
-    def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def broadcast(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the first process's tensors in all processes, in main memory."""
-        return self.decided(lambda: {name: value.cpu() for name, value in tensors.items()})
+        return self.on_rank0(lambda: {name: value.cpu() for name, value in tensors.items()})
 
-    def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
+    def wrap_ddp(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
         """Return the module with the first process's tensors and averaged gradients; all parameters may have some."""
         if not self._groups:
             return module
@@ -137,7 +149,7 @@ class Processes:
                 find_unused_parameters=not all_learn,
             )
 
-    def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
         """Return a context in which backward passes of such a module add to this process's gradients only."""
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 

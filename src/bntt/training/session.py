@@ -235,7 +235,7 @@ class Session:
         moves = (*model.modules(), *model.parameters(), *model.buffers(), *stepped(self.optimizer))
         self._minimises = {"loss": name_of(loss), "loss_settings": described(loss, frozenset(map(id, moves)))}
         batch_loss = BatchLoss(model, self.method, seed, loss)
-        self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
+        self._batch_loss = self.processes.wrap_ddp(batch_loss, all_learn=batch_loss.all_learn)
 
     @property
     def average(self) -> SpikingClassifier | None:
@@ -370,7 +370,7 @@ class Session:
         with hold_statistics(self.model) as held:
             for number, part in enumerate(parts, start=1):
                 share = len(part[1]) / total
-                with nullcontext() if number == len(parts) else processes.waiting(self._batch_loss):
+                with nullcontext() if number == len(parts) else processes.no_sync(self._batch_loss):
                     mean, right = self._batch_loss(*part, draw=now.epoch, steps=self.steps)
                     (mean * (share * processes.count)).backward()
                 loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
@@ -395,7 +395,7 @@ class Session:
         if now.step == 0:
             now.lr = rate
         if now.watch.jumped(loss):
-            jumped = tuple(self.processes.joined(torch.cat([index for *_, index in parts])).tolist())
+            jumped = tuple(self.processes.all_gather(torch.cat([index for *_, index in parts])).tolist())
         record = StepRecord(now.epoch, now.step, loss, correct, total, rate, now.samples + total, jumped)
         now.step, now.updates, now.batches = now.step + 1, now.updates + 1, now.batches + len(parts)
         now.loss_sum, now.correct, now.samples = now.loss_sum + loss * total, now.correct + correct, now.samples + total
@@ -404,7 +404,7 @@ class Session:
 
 def _summed(processes: Processes, *numbers: float) -> list[float]:
     """Sum numbers over all processes."""
-    return processes.total(torch.tensor(numbers, dtype=torch.float64)).tolist()
+    return processes.all_reduce_sum(torch.tensor(numbers, dtype=torch.float64)).tolist()
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

@@ -116,7 +116,7 @@ def resume_state(
             best = None if forget_best else best
         return found, changed, best
 
-    return processes.decided(look)
+    return processes.on_rank0(look)
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,10 @@ def check_name(folder: str) -> None:
 
 def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> TrainingStart:
     """Start or resume the same training in all processes; only the first one reads."""
-    first, mine = processes.decided(lambda: _words(command)), _words(command)
+    first, mine = processes.on_rank0(lambda: _words(command)), _words(command)
     if first != mine:
         raise RecipeError(f"process {processes.rank} was started with {mine}, process 0 with {first}: use one command")
-    return processes.decided(lambda: resume_or_start(command))
+    return processes.on_rank0(lambda: resume_or_start(command))
 
 
 def _words(command: TrainCommand) -> str:
@@ -238,11 +238,11 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
                 f"than there are processes, {count}: each of them needs a sample of every batch"
             )
     found = {**data.manifest.sha256, **data.facts()["samples"]}
-    if (first := processes.decided(lambda: found)) != found:
+    if (first := processes.on_rank0(lambda: found)) != found:
         raise DataError(f"process {rank} found other data than process 0: {found} in place of {first}")
     if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum different tables
         ours = find_backend("cpu").available
-        if processes.decided(lambda: ours) != ours:
+        if processes.on_rank0(lambda: ours) != ours:
             raise BackendError(
                 f"process {rank} {'has' if ours else 'lacks'} the compiled kernels, unlike process 0: install bntt "
                 f"alike for both, or set compute.backend=reference"
@@ -262,8 +262,8 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
 def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
     """Load the network of ``init`` into a session's model and its average, as :func:`load_initial_weights` does."""
     model, processes = session.model, session.processes
-    taken = processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
-    weights = dict(processes.given(model.state_dict()))
+    taken = processes.on_rank0(lambda: load_initial_weights(recipe, model, data.train.classes))
+    weights = dict(processes.broadcast(model.state_dict()))
     for other in filter(None, (model, session.average)):
         other.load_state_dict(weights)
     teaches = f"; its answers are {recipe.init.distil:g} of the loss" if recipe.init.distil else ""
@@ -316,7 +316,7 @@ def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes) -> Dist
     with named_in_errors(f"init.distil: {place} cannot take these samples: "):
         source.eval()(data.train.batch(torch.tensor([0])))
     teacher = Distillation(source, share=share, temperature=recipe.init.temperature)
-    if (first := processes.decided(lambda: repr(teacher))) != repr(teacher):
+    if (first := processes.on_rank0(lambda: repr(teacher))) != repr(teacher):
         raise RecipeError(f"init.distil: process {processes.rank} reads {teacher} from {place}, process 0 {first}")
     return teacher
 

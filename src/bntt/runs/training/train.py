@@ -60,8 +60,8 @@ def train_run(
         yield from run_conversion(recipe, data, run, device=device, requests=requests)
         return
     processes = Processes() if processes is None else processes
-    with hold_run(run.path) if processes.first else nullcontext():
-        if processes.first:
+    with hold_run(run.path) if processes.is_rank0 else nullcontext():
+        if processes.is_rank0:
             run.checkpoints.tidy()
         session, share = build_session(recipe, data, processes, device), (processes.rank, processes.count)
         held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
@@ -111,9 +111,9 @@ class TrainingRun:
         recipe, processes = self.recipe, self.processes
         if resume:
             yield from self._resume(forget_best)
-        elif processes.first:
+        elif processes.is_rank0:
             write_whole(self.run.recipe, self.recipe_text.encode())
-        if processes.first:
+        if processes.is_rank0:
             several = {"processes": processes.count} if processes.count > 1 else {}
             facts = {"device": self.device, **several, **self.rules, **parts_facts(recipe), **self.data.facts()}
             write_environment(self.run.path, self.session.position.updates, facts)
@@ -136,7 +136,7 @@ class TrainingRun:
         self.keep_initial_facts(facts, found.path)
         self.epochs_done, self.rows = facts["epochs_done"], facts["lines"]
         self.began = time.monotonic() - facts["seconds"]
-        if self.processes.first:
+        if self.processes.is_rank0:
             write_whole(run.recipe, self.recipe_text.encode())
             if self.rows and not run.kept_rows():
                 yield Notice(f"{run.metrics} is missing or damaged: written again from {found.path.name}")
@@ -146,7 +146,7 @@ class TrainingRun:
     def train(self) -> Iterator[TrainingRecord]:
         """Train to the end, writing TensorBoard events on the way."""
         session, often = self.session, self.recipe.checkpoint.every_steps
-        events = event_writer(self.run.path, self.epochs_done) if self.processes.first else nullcontext()
+        events = event_writer(self.run.path, self.epochs_done) if self.processes.is_rank0 else nullcontext()
         with events as self.write_events, explain_out_of_memory(self.recipe):
             if session.position.updates == 0:
                 yield from startup_warnings(self.data, session, cast(SampleLoader, session.loader))
@@ -167,7 +167,7 @@ class TrainingRun:
         if session.average is not None:
             check_state(session.average)
         evaluation = self._validate(record.epoch)
-        if not self.processes.first:
+        if not self.processes.is_rank0:
             self.epochs_done = record.epoch + 1
             return
         result = epoch_result(record, session, evaluation, self.best, time.monotonic() - self.began)
@@ -216,7 +216,7 @@ class TrainingRun:
         requests, waited = self.requests, time.monotonic() - self.saved
         due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
         asked = torch.tensor([requests.stop or 0, due or requests.save])
-        stop, save = self.processes.largest(asked).tolist()  # a request to one process applies to all
+        stop, save = self.processes.all_reduce_max(asked).tolist()  # a request to one process applies to all
         if save or stop:
             requests.save = False
             self._save()
@@ -226,7 +226,7 @@ class TrainingRun:
 
     def _save(self) -> None:
         self.saved = time.monotonic()
-        if not self.processes.first:
+        if not self.processes.is_rank0:
             return
         check_state(self.session.model, self.session.optimizer)
         (tensors, session), network = self.session.state(), self.session.model.network
