@@ -24,7 +24,7 @@ from bntt.nn.blocks import (
     number,
     passed,
 )
-from bntt.nn.call import Call, NetworkState, Noise, evaluating, noise_of
+from bntt.nn.call import Call, NetworkState, evaluating, noise_of
 from bntt.nn.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, PlanCache, advance_blocks, layers_of, real
@@ -208,34 +208,28 @@ class SpikingNetwork(nn.Module):
             raise TypeError(f"measure must be a Measure(spikes=, ...), got {measure!r}")
         noise = noise_of(state, x.shape[1], seed, draw, index)
         check_finite_input(x, 0 if state is None else state.steps)
-        if measure.membrane is None:
-            return self._advance(x, state, measure, noise, in_place)
-        if (layer := measure.membrane[0]) not in self.layers:
+        if measure.membrane is not None and (layer := measure.membrane[0]) not in self.layers:
             raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
-        taken = list[tuple[Tensor, Measured]]()
-        for one in torch.split(x, 1):  # a membrane is only known at the end of a call
-            some, state = self._advance(one, state, measure, noise, in_place)
-            taken.append((some, state.measured or {}))
+        taken, measured = list[Tensor](), list[Measured]()
+        for some in (x,) if measure.membrane is None else torch.split(x, 1):  # a membrane is known at the end of a call
+            before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
+            call = Call(before.steps, self._is_whole(before.steps, len(some)), noise, self.compute.reduce)
+            how = PassContext(self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
+            went = self._through(some, call, how, before.blocks, mean=False)
+            logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
+            taken.append(logits)
+            measured.append(went.measured)
+            state = replace(
+                before,
+                steps=before.steps + len(some),
+                blocks=went.states,
+                readout=voltage,
+                noise=noise,
+                pooled=before.pooled or (not went.kept and self._pools_batches()),
+                measured=went.measured if measure else None,
+            )
         assert state is not None
-        return torch.cat([some for some, _ in taken]), replace(state, measured=joined([part for _, part in taken]))
-
-    def _advance(
-        self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise, in_place: bool
-    ) -> tuple[Tensor, NetworkState]:
-        before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
-        call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
-        how = PassContext(self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
-        went = self._through(x, call, how, before.blocks, mean=False)
-        logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
-        return logits, replace(
-            before,
-            steps=before.steps + len(x),
-            blocks=went.states,
-            readout=voltage,
-            noise=noise,
-            pooled=before.pooled or (not went.kept and self._pools_batches()),
-            measured=went.measured if measure else None,
-        )
+        return (logits, state) if len(taken) == 1 else (torch.cat(taken), replace(state, measured=joined(measured)))
 
     def _through(self, x: Tensor, call: Call, how: PassContext, states: Sequence[Any], *, mean: bool) -> Advanced:
         if self.training and not torch.compiler.is_compiling():
