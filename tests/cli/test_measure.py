@@ -40,10 +40,10 @@ def test_files_go_elsewhere_when_asked(tmp_path, capsys):
     other = shutil.copytree(run, tmp_path / "other")
     for directory, out, note in (
         (run, "there", ""),
-        (other, "there", f"(it was measured on {run.name})"),
-        (run, "there", "measured on other)"),
+        (other, "there", "other runs or weights)"),
+        (run, "there", "other runs or weights)"),
         (other, "", ""),
-        (run, "other", "measured on other)"),  # what it has of itself
+        (run, "other", "other runs or weights)"),  # what it has of itself
     ):
         assert cli.main(["drift", str(directory), "--images", "20", *(["--out", str(tmp_path / out)] * bool(out))]) == 0
         said = capsys.readouterr().err

@@ -139,7 +139,7 @@ WRONG = [
     (["shoe.png", "shoe.png"], 4, r"error: shoe.png is damaged or not a bundle"),
     (["clothes.safetensors", "nothing.png"], 3, r"error: nothing.png does not exist"),
     (["clothes.safetensors", "clothes.safetensors"], 3, r"error: clothes.safetensors cannot be decoded"),
-    (["events.safetensors", "shoe.png"], 2, r"error: the network takes frames \[2, 28, 28\], .* and no pictures"),
+    (["events.safetensors", "shoe.png"], 2, r"error: .* how a picture becomes a sample: it takes frames \[2, 28, 28\]"),
     (["clothes.safetensors", "shoe.png", "--exit", "gamma", "-1"], 2, "error: an exit threshold must be 0 or above"),
     (["clothes.safetensors", "shoe.png", "--exit", "hope", "1"], 2, "--exit hope: choose one of gamma, confidence"),
     (["clothes.safetensors", "shoe.png", "--exit", "margin", "x"], 2, "the threshold must be a number"),
