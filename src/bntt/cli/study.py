@@ -217,7 +217,8 @@ def _work(
     packed = time.monotonic()
     for said in (counts(planned.items), *missing(planned.items)):
         console.line(said)
-    left, outcomes = planned.left(), list[tuple[WorkItem, Ended]]()
+    left = planned.left()
+    outcomes: list[tuple[WorkItem, Ended]] = []
     if not left:
         return outcomes
     local = engine.backend == "loky"
