@@ -90,7 +90,7 @@ def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
     assert train(run, "--resume", "-s", "train.lr=1") == 4
     assert "train.lr is 1.0, it was trained with 0.3" in capsys.readouterr().err
     assert train(run, "--resume", "-s", "train.epochs=1") == 2
-    assert "fewer than the 3 that it began with" in capsys.readouterr().err
+    assert "cannot follow the 3 that it began with" in capsys.readouterr().err
 
 
 @pytest.mark.slow
