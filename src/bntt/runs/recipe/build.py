@@ -381,7 +381,9 @@ def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
 
 def builder_options(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe's arguments for its network builder."""
-    return {key: value for key, value in values_of(recipe.network).items() if key != "name"}
+    network = recipe.network
+    written = {key: value for key, value in values_of(network).items() if key != "name"}
+    return {key: None if getattr(network, key) is None else value for key, value in written.items()}
 
 
 def build_encoder(recipe: Recipe, data: RecipeData, steps: int | None = None) -> Encoder:
