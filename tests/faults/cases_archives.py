@@ -29,7 +29,9 @@ case(14, "no HOME: where prepared data would be", r"exit 3: .*no folder for prep
 )
 
 
-@case(21, "a class without an image", r"exit 3: .*cat holds no file: expected one or more in the folder of every class$")
+@case(
+    21, "a class without an image", r"exit 3: .*cat holds no file: expected one or more in the folder of every class$"
+)
 def empty_class(tmp: Path) -> str:
     root = fakes.write_image_folder(tmp / "mine")
     for path in (root / "train" / "cat").iterdir():

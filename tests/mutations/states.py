@@ -53,8 +53,8 @@ STATES = [
     Mutation(
         "the state forgets a step",
         "nn/network/spiking_network.py",
-        "steps=before.steps + len(x),",
-        "steps=before.steps + len(x) - 1,",
+        "steps=before.steps + len(some),",
+        "steps=before.steps + len(some) - 1,",
         ADVANCE,
     ),
     Mutation(

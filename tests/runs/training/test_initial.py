@@ -201,7 +201,7 @@ def test_who_cannot_teach(source):
     class Third(Processes):
         rank = 2
 
-        def decided(self, work):
+        def on_rank0(self, work):
             return work().replace("teacher ", "teacher another ")
 
     with pytest.raises(RecipeError, match=r"process 2 reads Distill.*, process 0 Distill.*teacher another"):

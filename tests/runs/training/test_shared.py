@@ -44,7 +44,7 @@ class Threads:
         class One(Processes):
             count = threads.count
 
-            def total(self, values):
+            def all_reduce_sum(self, values):
                 threads.brought[rank] = values.clone()
                 threads.barrier.wait()
                 whole = sum(threads.brought)
@@ -91,14 +91,14 @@ def test_one_alone_has_the_whole():
 class Four(Processes):
     count = 4
 
-    def decided(self, work):
+    def on_rank0(self, work):
         return work()
 
 
 class Elsewhere(Four):
     rank = 2
 
-    def decided(self, work):
+    def on_rank0(self, work):
         return {**work(), "train": 7}
 
 
@@ -152,7 +152,7 @@ def test_other_data_are_refused(small):
 class OtherKernels(Four):
     rank = 2
 
-    def decided(self, work):
+    def on_rank0(self, work):
         return not found if isinstance(found := work(), bool) else found
 
 
