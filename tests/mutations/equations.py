@@ -31,7 +31,7 @@ EQUATIONS = [
         "nn/encoders.py",
         "x = x[:, wanted",
         "x = x.roll(1, 1)[:, wanted",
-        ("tests/nn/encoders/test_analog.py",),
+        ("tests/nn/encoders/test_encoder.py",),
     ),
     Mutation(
         "the mean is added",

@@ -76,7 +76,7 @@ FUSED = [
         "engine/graph/layer.py",
         "neuron_steps(self.neuron, self.first + begin, self.first + end)",
         "neuron_steps(self.neuron, 0, end - begin)",
-        ("tests/nn/neurons/test_varying_lif.py",),
+        ("tests/nn/fusion/test_fused_parity.py",),
     ),
     Mutation(
         "buffers are given back although the graph is kept",
@@ -247,14 +247,14 @@ FUSED = [
         "engine/graph/layer.py",
         "                scale[first:last] = sums[1]\n",
         "                pass\n",
-        ("tests/nn/blocks/test_residual.py",),
+        ("tests/nn/fusion/test_fused_parity.py",),
     ),
     Mutation(
         "a bias before statistics of other calls' steps too gets no gradient",
         "engine/graph/layer.py",
         "shifts = found.past is not None or carry.past is not None",
         "shifts = False",
-        ("tests/nn/test_detached_parts.py",),
+        ("tests/nn/fusion/test_fused_parity.py",),
     ),
     Mutation(
         "a leak's gradient is divided by the leak that it was never multiplied by",
@@ -268,7 +268,7 @@ FUSED = [
         "nn/fuse.py",
         "if isinstance(threshold, Tensor):",
         "if False:",
-        ("tests/nn/test_learned_constants.py",),
+        ("tests/nn/fusion/test_plan.py",),
     ),
     Mutation(
         "a sample's own mean keeps its gradient",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
-RESIDUAL = ("tests/nn/blocks/test_residual.py",)
+RESIDUAL = ("tests/nn/fusion/test_fused_parity.py",)
 
 GRAPHS = [
     Mutation(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +15,22 @@ import bntt
 from bntt.nn import (
     BNTT,
     LIF,
+    NORMS,
     CurrentBlock,
+    FoldedLIF,
     Neuron,
     NeuronBlock,
     NoNorm,
+    NormMethod,
     Readout,
     Residual,
     SpikeDropout,
     SpikingBlock,
     SpikingNetwork,
+    TemporalNorm,
+    Window,
 )
+from tests.folding import random_neuron
 from tests.kernels import choose
 
 
@@ -83,10 +92,80 @@ def close(a: Tensor | None, b: Tensor | None, tolerance: float = 5e-5) -> bool:
     return bool((a - b).abs().max() <= tolerance * b.abs().max() + 1e-7)
 
 
-def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
-    logits = net(x)
-    (logits * torch.arange(1.0, 5.0, device=x.device)).square().sum().backward()
+def loss_of(logits: Tensor) -> Tensor:
+    """So that every class has another gradient."""
+    return (logits * torch.arange(1.0, logits.shape[-1] + 1, device=logits.device)).square().sum()
+
+
+def backward(net: SpikingNetwork, x: Tensor, **noise: int) -> Tensor:
+    logits = net(x, **noise)
+    loss_of(logits).backward()
     return logits
+
+
+def same_everywhere(
+    ours: SpikingNetwork, theirs: SpikingNetwork, tolerance: float = 5e-5, *, all_learn: bool = False
+) -> None:
+    """Every gradient and every buffer. Of a bias that batch statistics take away again, rounding leaves something."""
+    gradients = {name: q.grad for name, q in theirs.named_parameters()}
+    assert any(gradient.any() for gradient in gradients.values())
+    for name, p in ours.named_parameters():
+        beside = gradients[name.replace("synapse.bias", "synapse.weight")] if theirs.training else gradients[name]
+        largest = torch.maximum(gradients[name].abs().max(), beside.abs().max())
+        assert (p.grad - gradients[name]).abs().max() <= tolerance * largest + 1e-7, name
+        assert gradients[name].any() or not all_learn, name
+    for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        assert torch.allclose(p, q, rtol=1e-5, atol=1e-6), name
+
+
+def alike(
+    ours: SpikingNetwork, theirs: SpikingNetwork, x: Tensor, *, all_learn: bool = False, **noise: int
+) -> tuple[Tensor, Tensor]:
+    """Two networks on one input: logits, the gradients of the input and of every parameter, and every buffer."""
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    ours.zero_grad(), theirs.zero_grad()
+    assert close(*(backward(net, one, **noise) for net, one in zip((ours, theirs), inputs, strict=True)))
+    assert close(inputs[0].grad, inputs[1].grad)
+    same_everywhere(ours, theirs, all_learn=all_learn)
+    return inputs[0].grad, inputs[1].grad
+
+
+def advanced(
+    net: SpikingNetwork, x: Tensor, sizes: Sequence[int] | int, **noise: Any
+) -> tuple[Tensor, bntt.nn.NetworkState]:
+    """The logits of every step of a sequence that is cut into parts, and the last state."""
+    state, logits = None, []
+    for part in x.split(sizes):
+        some, state = net.advance(part, state, **(noise if state is None else {}))
+        logits.append(some)
+    return torch.cat(logits), state
+
+
+def cuts_are_the_whole(make: Callable[[], SpikingNetwork], x: Tensor, cuts: Sequence[list[int]], **noise: Any) -> None:
+    """In float64, against all steps in one call: logits of every step, every gradient, and every buffer."""
+    results = []
+    for sizes in ([len(x)], *cuts):
+        net, leaf = make().double(), x.double().requires_grad_()
+        logits, _ = advanced(net, leaf, sizes, **noise)
+        loss_of(logits[-1]).backward()
+        gradients = [leaf.grad, *(p.grad for p in net.parameters())]
+        assert all(gradient.any() for gradient in gradients)
+        results.append([logits.detach(), *gradients, *net.buffers()])
+    for found in results[1:]:
+        for ours, theirs in zip(found, results[0], strict=True):
+            assert torch.isfinite(theirs).all()
+            assert float((ours - theirs).abs().max()) <= 1e-10 * max(1e-2, float(theirs.abs().max()))
+    assert torch.allclose(make().double()(x.double(), **noise), results[0][0][-1], rtol=1e-10)
+
+
+@contextlib.contextmanager
+def noting(row: str) -> Iterator[None]:
+    """Name a row of a table in what goes wrong with it."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"in the row {row}")
+        raise
 
 
 OPTIONS = [
@@ -152,6 +231,51 @@ def residual(form: str, steps: int = 5, norm=BNTT, dropout: float = 0.0, leak: f
             if name.endswith("gamma"):
                 p.mul_(1.2)
     return net
+
+
+WINDOW = NormMethod("Window", pooling=Window(1), beta=True)
+
+
+def norm_of(name: str) -> Callable[[int, int], nn.Module]:
+    if name == "window":
+        return lambda channels, steps: TemporalNorm(channels, steps, WINDOW)
+    return lambda channels, steps: NORMS[name](channels, steps, 0.8)
+
+
+@torch.no_grad()
+def unsettled(net: SpikingNetwork) -> SpikingNetwork:
+    """With γ of any sign, and 0, and with β and p as they may be."""
+    for i, (name, p) in enumerate(net.named_parameters()):
+        if "norm" in name:
+            p.add_(torch.linspace(-0.2, 0.3, p.numel()).reshape(p.shape) * (1 + i % 3))
+        if name.endswith("gamma"):
+            p.view(-1)[1::7] *= -1
+            p.view(-1)[3::11] = 0.0
+    return net
+
+
+@torch.no_grad()
+def leaking(net: SpikingNetwork, each: str, leak: float, **options) -> SpikingNetwork:
+    """With neurons whose leak is fixed, or learned by layer or channel."""
+    channels = dict[nn.Module, int]()
+    for part in net.modules():
+        if isinstance(part, LIF):  # which are replaced, with their hooks
+            part.register_forward_hook(lambda lif, args, out: channels.update({lif: out[0].shape[2]}))
+    net(torch.zeros(net.num_steps or 1, 2, 2, 11, 11))
+    for block in [part for part in net.modules() if isinstance(getattr(part, "lif", None), LIF)]:
+        many = channels[block.lif] if each == "channel" else None
+        block.lif = LIF(leak, 0.6, learn_leak=each != "fixed", channels=many, **options)
+        if (logit := block.lif.leak_logit) is not None:
+            logit.add_(torch.linspace(-0.5, 1, logit.numel()).reshape(logit.shape))
+    return net
+
+
+def folded(shape: str, steps: int, seed: int = 1, **rules) -> SpikingNetwork:
+    """The small network with folded neurons of random tables."""
+    net, rng = small(steps, norm=lambda channels, steps: NoNorm()), torch.Generator().manual_seed(seed)
+    for block, channels in zip(net.blocks.values(), (21, 40, 18, 33), strict=True):
+        block.lif = FoldedLIF(random_neuron(shape, steps, channels, rng, **rules))
+    return SpikingNetwork(dict(net.blocks.items()), net.readout).eval()
 
 
 def teacher_forced(

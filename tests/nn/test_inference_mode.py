@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import Tensor
 
 from bntt import Compute
 from bntt.nn.call import NetworkState
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms import BNTT, TAB
+from bntt.nn.norms import TAB
 from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, residual, small, spikes_of
@@ -35,10 +34,10 @@ def went_on(net: SpikingNetwork, x: Tensor, *, inference: bool, change=lambda st
     change=[lambda state: state, NetworkState.detach],
     backend=["cpu", "reference"],
     training=[True, False],
-    options=[{}, {"norm": TAB}, {"learn_leak": True}],
+    build=[small, lambda: small(norm=TAB), lambda: small(learn_leak=True), lambda: residual("before")],
 )
-def test_a_state_of_inference_mode_is_a_state(options, training, backend, change, rng):
-    net = small(**options).train(training)
+def test_a_state_of_inference_mode_is_a_state(build, training, backend, change, rng):
+    net = build().train(training)
     wide, x = copy.deepcopy(net).double(), spikes_of(5, 4, rng)
     net.compute, wide.compute = Compute(backend), Compute("reference")
     found = went_on(net, x, inference=True, change=change)
@@ -47,22 +46,6 @@ def test_a_state_of_inference_mode_is_a_state(options, training, backend, change
     assert all(close(ours, theirs, 2e-4) for ours, theirs in compared)
     assert all(logits.any() for logits in wanted[:3])
     assert len(compared) > len(wanted) // 2
-
-
-@pytest.mark.parametrize("form", ["spikes", "before"])
-def test_of_residual_blocks_too_and_of_some_rows(form):
-    results = []
-    for inference in (True, False):
-        net, x = residual(form, norm=BNTT).eval(), spikes_of(5, 4, torch.Generator().manual_seed(2))
-        net.compute = Compute("cpu")
-        with torch.inference_mode() if inference else torch.no_grad():
-            _, state = net.advance(x[:2])
-        assert state.blocks[0].membrane.is_inference() == inference
-        rows = state.rows(torch.tensor([2, 0]))
-        logits, _ = net.advance(x[2:, [2, 0]], rows)
-        logits.square().sum().backward()
-        results.append([logits, *(parameter.grad for parameter in net.parameters())])
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 def test_a_state_is_copied_only_where_gradients_are_on(rng):

@@ -1,16 +1,15 @@
-"""Constants of neurons and norms that somebody made tensors: every gradient that plain PyTorch has, fused or not."""
+"""Leaks of any size, given as a value or by their logit: every gradient that plain PyTorch has."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bntt import Compute
-from bntt.nn import LIF, Triangle, fire_after, fire_before, hard_reset, soft_reset
+from bntt.nn import fire_after, fire_before, hard_reset, soft_reset
 from bntt.nn.network.spiking_network import SpikingNetwork
 from tests.grids import pairs
 from tests.kernels import needs_kernels
@@ -19,13 +18,6 @@ from tests.rows import each_row
 
 pytestmark = needs_kernels
 SIZES = (21, 40, 18, 33)
-
-
-def with_constant(record: Any, name: str, value: Tensor) -> Any:
-    """A neuron or surrogate with a tensor where it says a number; what nobody refuses outside of these tests."""
-    made = copy.copy(record)
-    object.__setattr__(made, name, value)
-    return made
 
 
 def leaks_of(net: SpikingNetwork, start: Tensor, channels: bool, dtype: torch.dtype) -> list[nn.Parameter]:
@@ -77,35 +69,3 @@ def test_a_leak_by_its_logit_has_the_gradient_of_plain_pytorch(logit, rng):
         assert torch.isfinite(gradient)
         assert torch.allclose(gradient, theirs.lif.leak_logit.grad, rtol=1e-3, atol=1e-44)
         assert (gradient == 0) == (logit in (-200, -104, 200))
-
-
-@pairs(learned=[True, False], rule=[fire_after, fire_before])
-def test_a_threshold_that_is_a_tensor_runs_as_plain_pytorch(rule, learned, rng):
-    net = small(9, rule=rule)
-    plain, x, gradients = copy.deepcopy(net), spikes_of(9, 4, rng), []
-    plain.compute = Compute("reference")
-    for one in (net, plain):
-        threshold = torch.tensor(0.8, requires_grad=learned)
-        for block in one.blocks.values():
-            block.lif.neuron = with_constant(block.lif.neuron, "threshold", threshold)
-        one(x).square().sum().backward()
-        gradients.append(threshold.grad)
-    assert net.plan(x.shape).reason == f"its threshold is {'learned' if learned else 'a tensor'}: kernels take a number"
-    assert not learned or (gradients[0] != 0 and torch.equal(*gradients))
-    weights = zip(net.parameters(), plain.parameters(), strict=True)
-    assert all(torch.equal(ours.grad, theirs.grad) for ours, theirs in weights)
-
-
-def test_other_constants_that_are_tensors_are_named(rng):
-    x, one = spikes_of(5, 4, rng), nn.Parameter(torch.tensor(0.3))
-    net = small()
-    net.blocks["conv1"].lif.neuron = replace(LIF().neuron, surrogate=with_constant(Triangle(), "scale", one))
-    assert net.plan(x.shape).reason == "its surrogate's constants are tensors"
-    net = small()
-    net.blocks["conv1"].norm.eps = one
-    assert net.plan(x.shape).reason == "its norm's eps is a tensor: kernels take a number"
-    net = small().eval()
-    mean = net.blocks["conv1"].norm.running_mean.requires_grad_()
-    assert net.plan(x.shape).reason == "its running statistics are learned"
-    net(x).square().sum().backward()
-    assert mean.grad.abs().max() > 0

@@ -45,5 +45,5 @@ def test_a_precision_without_kernels_is_refused(rng):
     net = small(3)
     choose(net, precision="bf16-grad")
     net.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
-    with pytest.raises(BackendError, match=r"'conv2' cannot run in precision 'bf16-grad', which only the kernels have"):
+    with pytest.raises(BackendError, match=r"'conv2'.*bf16-grad"):
         net(spikes_of(3, 4, rng))

@@ -51,33 +51,31 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
     return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
 
 
+def check(norm: str, sizes: list[int], compute: Compute, rng: torch.Generator, *, tolerance: float, spans: int) -> None:
+    """A part of one sample included, whose fully connected layer would be refused alone."""
+    dtype = torch.float64 if compute.backend == "reference" else torch.float32
+    expected, found, buffers, calls = parts_and_whole(norm, sizes, compute, dtype, rng)
+    for name, value in expected.items():
+        assert float((found[name] - value).abs().max()) <= tolerance * float(value.abs().max()) + 1e-7, name
+    for other in buffers[1:]:
+        assert all(torch.allclose(other[name], value, atol=1e-5) for name, value in buffers[0].items())
+    assert calls == [calls[0]] * len(sizes)
+    assert len(calls[0]) == 2 * 4 * spans, "once forward and once backward for every layer"
+
+
 @pytest.mark.slow
 @each_row("norm", BATCH_NORMS)
 @each_row("sizes", [[3, 3], [5, 1], [2, 1, 3]])
 def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
-    """A part of one sample included, whose fully connected layer would be refused alone."""
-    compute = Compute("reference")
-    expected, found, buffers, calls = parts_and_whole(norm, sizes, compute, torch.float64, rng)
-    for name, value in expected.items():
-        assert float((found[name] - value).abs().max()) <= 1e-10 * float(value.abs().max()) + 1e-14, name
-    for other in buffers[1:]:
-        assert all(torch.allclose(other[name], value, rtol=0, atol=1e-10) for name, value in buffers[0].items())
-    assert calls == [calls[0]] * len(sizes)
-    assert len(calls[0]) == 2 * 4, "once forward and once backward for every layer"
+    check(norm, sizes, Compute("reference"), rng, tolerance=1e-10, spans=1)
 
 
 @needs_kernels
 @pairs(recompute=["never", 2], sizes=[[3, 3], [5, 1]])
 def test_fused_parts_are_the_whole(sizes, recompute, rng):
-    compute = Compute("cpu", recompute=recompute)
-    expected, found, buffers, calls = parts_and_whole("bntt", sizes, compute, torch.float32, rng)
-    for name, value in expected.items():
-        assert float((found[name] - value).abs().max()) <= 5e-5 * float(value.abs().max()) + 1e-7, name
-    for other in buffers[1:]:
-        assert all(torch.allclose(other[name], value, atol=1e-5) for name, value in buffers[0].items())
-    spans = 1 if recompute == "never" else 2
-    assert calls == [calls[0]] * 2
-    assert len(calls[0]) == 2 * 4 * spans
+    check(
+        "bntt", sizes, Compute("cpu", recompute=recompute), rng, tolerance=5e-5, spans=1 if recompute == "never" else 2
+    )
 
 
 @each_row("norm", ["bntt", "tab"])

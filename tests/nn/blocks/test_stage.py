@@ -21,8 +21,8 @@ from bntt.nn import (
     SpikingLayer,
     SpikingNetwork,
 )
-from bntt.nn.blocks import check_stage, fold_time, passed
-from tests.grids import pairs
+from bntt.nn.blocks import fold_time
+from tests.nn.networks import cuts_are_the_whole
 
 T = 6
 
@@ -132,25 +132,15 @@ def inputs(rng: torch.Generator) -> Tensor:
 INDEX = torch.tensor([11, 3, 8, 1, 30, 2, 5])
 
 
-@pairs(training=[True, False], sizes=[[1] * 6, [2, 4], [5, 1]])
-def test_parts_of_ones_own_compose_and_any_cut_is_the_whole(training, sizes, rng):
-    x, results = inputs(rng), []
-    for cut in ([T], sizes):
-        net, state, parts = network().double().train(training), None, []
+@pytest.mark.parametrize("training", [True, False])
+def test_parts_of_ones_own_compose_and_any_cut_is_the_whole(training, rng):
+    def make() -> SpikingNetwork:
+        net = network().train(training)
         for buffer in net.buffers():
             buffer.add_(0.1)
-        for part in x.split(cut):
-            logits, state = net.advance(part, state, **({"index": INDEX, "draw": 4} if state is None else {}))
-            parts.append(logits)
-        (parts[-1][-1] * torch.arange(4)).sum().backward()
-        results.append([torch.cat(parts).detach(), *(p.grad for p in net.parameters()), *net.buffers()])
-    assert all(value.abs().max() > 0 for value in results[0])
-    for whole, found in zip(*results, strict=True):
-        assert torch.allclose(whole, found, atol=1e-12)
-    net = network().double().train(training)
-    for buffer in net.buffers():
-        buffer.add_(0.1)
-    assert torch.allclose(net(x, index=INDEX, draw=4), results[0][0][-1], atol=1e-12)
+        return net
+
+    cuts_are_the_whole(make, inputs(rng), [[1] * 6, [2, 4], [5, 1]], index=INDEX, draw=4)
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])
@@ -163,14 +153,12 @@ def test_rows_of_every_opaque_state_can_be_selected(backend, rng):
     some, after = net.advance(x[2:, keep], state.rows(keep))
     assert torch.allclose(some, whole[2:, keep], atol=1e-5)
     assert after.noise.index.tolist() == [11, 8, 1, 2, 5]
-    with pytest.raises(ValueError, match="the state has the noise of seed 0, draw 0"):
-        net.advance(x[:1], state, draw=3)
 
 
 def test_what_the_kernels_know_is_fused_and_the_plan_says_why_not_the_rest():
     plan = network().plan((T, 7, 5))
     assert list(plan.fused) == ["first"]
-    assert plan.reason == "it is Dropout, which the kernels do not support"
+    assert "Dropout" in plan.reason
 
 
 def test_layers_are_listed_by_name():
@@ -178,7 +166,7 @@ def test_layers_are_listed_by_name():
     assert list(net.layers) == ["first", "adaptive", "residual.body", "recurrent", "classes"]
     assert net.layers["residual.body"].lif is net.blocks["residual"].body.lif
     assert net.blocks["residual"].body.norm.path == "residual.body.norm"
-    with pytest.raises(ValueError, match=r"block 'residual.body' takes torch.float32"):
+    with pytest.raises(ValueError, match=r"'residual.body'"):
         net.blocks["residual"](torch.ones(1, 2, 9))
 
 
@@ -196,64 +184,14 @@ def test_a_trace_counts_the_spikes_of_all_layers(backend, rng):
         assert torch.equal(state.measured[name].spikes, trace.spikes[name])
 
 
-def test_what_is_no_block_says_what_one_is():
-    with pytest.raises(TypeError, match=r"block 'block1' must take \(x \[S, B, ...\], call, state\)"):
-        SpikingNetwork([linear(4, 4)], Readout(linear(4, 2)))
-    with pytest.raises(TypeError, match="block 'block1' must list the layers that spike in it: give LIF a property"):
-        SpikingNetwork([LIF()], Readout(linear(4, 2)))
-    with pytest.raises(TypeError, match="the readout must take"):
-        SpikingNetwork([SpikingBlock(linear(4, 4), NoNorm(), LIF())], linear(4, 2))
-
-
-def test_layers_that_are_listed_wrongly_are_refused():
-    class Two(Residual):
-        layers = property(lambda self: self.body.layers + self.body.layers)
-
-    class Blocks(Residual):
-        layers = property(lambda self: (self.body,))
-
-    body = SpikingBlock(linear(4, 4), NoNorm(), LIF())
-    with pytest.raises(TypeError, match=r"each with a name of its own"):
-        SpikingNetwork([Two(body)], Readout(linear(4, 2)))
-    with pytest.raises(TypeError, match="must list the layers that spike"):
-        SpikingNetwork([Blocks(body)], Readout(linear(4, 2)))
-
-
 def test_a_norm_of_ones_own_gives_the_network_its_steps(rng):
     class Own(NoNorm):
         num_steps = T
 
     net, x = SpikingNetwork([SpikingBlock(linear(5, 4), Own(), LIF())], Readout(linear(4, 2))), inputs(rng).float()
     _, state = net.advance(x)
-    with pytest.raises(ValueError, match=r"this network has 6 time steps \(0-5\), got t=6: build the network with"):
+    with pytest.raises(ValueError, match="t=6"):
         net.advance(x[:1], state)
-
-
-def test_what_a_stage_returns_is_looked_at(rng):
-    class Alone(nn.Module):
-        def forward(self, x, call, state):
-            return x
-
-    class Shorter(nn.Module):
-        def forward(self, x, call, state):
-            return x[1:], None
-
-    x = torch.randn(3, 2, 4, generator=rng)
-    with pytest.raises(
-        TypeError, match=r"the norm of this block must return \(tensor \[S, B, ...\], state\), got Tensor"
-    ):
-        SpikingBlock(linear(4, 4), Alone(), LIF())(x)
-    with pytest.raises(ValueError, match=r"the lif of this block took \[3, 2\] .* and returned \[2, 2\]"):
-        SpikingBlock(linear(4, 4), NoNorm(), Shorter())(x)
-    with pytest.raises(TypeError, match="int takes nothing: it cannot be called"):
-        check_stage(3, "it", "y")
-    assert passed("it", LIF(), x, Call(), None)[0].shape == x.shape
-
-
-def test_fold_time_is_a_loop_over_time(rng):
-    x = torch.randn(4, 2, 2, 6, 6, generator=rng)
-    pool = nn.AvgPool2d(3)
-    assert torch.equal(fold_time(pool, x), torch.stack([pool(step) for step in x]))
 
 
 def test_weights_of_ones_own_may_return_what_autocast_gives(rng):
@@ -275,10 +213,8 @@ def test_weights_of_ones_own_may_return_what_autocast_gives(rng):
 
 
 def test_spikes_meet_a_block_without_weights_in_the_type_of_the_next_weights(rng):
-    net, x = (
-        SpikingNetwork([Dropout(), SpikingBlock(linear(5, 4), NoNorm(), LIF())], Readout(linear(4, 2))),
-        inputs(rng),
-    )
+    net = SpikingNetwork([Dropout(), SpikingBlock(linear(5, 4), NoNorm(), LIF())], Readout(linear(4, 2)))
+    x = inputs(rng)
     assert torch.equal(net.double()(x.to(torch.int8), index=INDEX), net(x, index=INDEX))
 
 
@@ -293,5 +229,6 @@ class Halved(nn.Module):
 def test_a_module_that_works_in_place_acts_however_the_steps_lie_in_memory(contiguous, rng):
     x = torch.rand(3, 4, 2, generator=rng)
     given = x.clone() if contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+    assert torch.equal(fold_time(nn.Softmax(1), given), torch.stack([step.softmax(1) for step in x]))
     assert torch.equal(fold_time(nn.Identity(), given), x)
     assert torch.equal(fold_time(Halved(), given), x / 2)

@@ -1,13 +1,10 @@
-"""Noise on images: the formula in both conventions, the same for everybody, nothing at σ = 0, what is refused."""
+"""Noise on images: the formula in both conventions, the same for everybody, nothing at σ = 0."""
 
 import pytest
 import torch
 
-from bntt.analysis import evaluate
-from bntt.models import mlp
-from bntt.nn import DirectEncoder, Encoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier, expected
+from bntt.nn import DirectEncoder, NoisyEncoder, PoissonEncoder, expected
 from bntt.ops.random import Purpose, normal, sample_keys
-from tests.kernels import choose
 from tests.rows import each_row
 
 T, MEAN, STD = 6, [0.5, 0.3], [0.25, 0.1]
@@ -44,11 +41,12 @@ def test_unclipped_noise_after_the_normalisation_has_the_deviation_it_says(rng):
         assert channel.mean().item() == pytest.approx(0, abs=0.02)
 
 
-def test_without_a_normalisation_pixels_are_what_the_code_sees(rng):
+@each_row("encoder", [PoissonEncoder(T, signed=False), PoissonEncoder(T, mean=MEAN, std=STD), DirectEncoder(T)])
+def test_an_encoder_gets_the_noisy_pixels_and_its_own_randomness(encoder, rng):
     x = images(rng)
     noisy = (x + 0.4 * noise_of()).clamp(0, 1)
-    found = NoisyEncoder(PoissonEncoder(T, signed=False), 0.4)(x, index=INDEX, draw=2, seed=9)
-    assert torch.equal(found, PoissonEncoder(T, signed=False)(noisy, index=INDEX, draw=2, seed=9))
+    found = NoisyEncoder(encoder, 0.4)(x, index=INDEX, draw=2, seed=9)
+    assert torch.equal(found, encoder(noisy, index=INDEX, draw=2, seed=9))
     assert torch.equal(NoisyEncoder(DirectEncoder(T), 0.4, clip=False)(x, index=INDEX, draw=2)[3], x + 0.4 * noise_of())
 
 
@@ -59,17 +57,6 @@ def test_no_noise_is_the_clean_result_to_the_bit(kind, clip, where, rng):
     x, encoder = images(rng), kind(T, mean=MEAN, std=STD)
     clean = encoder(x, seed=4, index=INDEX, draw=1)
     assert torch.equal(NoisyEncoder(encoder, 0, where=where, clip=clip)(x, seed=4, index=INDEX, draw=1), clean)
-
-
-def test_it_is_an_encoder_and_noise_is_the_same_at_all_steps_and_in_parts(rng):
-    noisy, x = NoisyEncoder(PoissonEncoder(T, mean=MEAN, std=STD), 0.3), images(rng)
-    assert isinstance(noisy, Encoder)
-    assert noisy.num_steps == T
-    whole = noisy(x, seed=3, index=INDEX, draw=1)
-    parts = [noisy(x, seed=3, index=INDEX, draw=1, steps=range(a, b)) for a, b in ((0, 1), (1, 4), (4, 6))]
-    assert torch.equal(torch.cat(parts), whole)
-    held = NoisyEncoder(DirectEncoder(T, mean=MEAN, std=STD), 0.3)(x, index=INDEX, draw=1)
-    assert all(torch.equal(held[t], held[0]) for t in range(T))
 
 
 def test_a_sample_keeps_its_noise_in_any_batch_and_order(rng):
@@ -87,12 +74,7 @@ def test_seed_draw_and_index_name_the_noise_and_the_runs_seed_does_not(rng):
     assert not torch.equal(NoisyEncoder(DirectEncoder(1), 0.3, seed=2).normalized(x, index=INDEX, draw=0), first)
     assert not torch.equal(NoisyEncoder(DirectEncoder(1), 0.3, seed=1).normalized(x, index=INDEX, draw=1), first)
     assert not torch.equal(NoisyEncoder(DirectEncoder(1), 0.3, seed=1).normalized(x, index=INDEX + 1, draw=0), first)
-    spiking = NoisyEncoder(DirectEncoder(1), 0.3, seed=1)
-    assert torch.equal(spiking(x, index=INDEX, seed=5)[0], first)
-
-
-def test_encoders_and_strengths_share_the_noise(rng):
-    x = images(rng)
+    assert torch.equal(NoisyEncoder(DirectEncoder(1), 0.3, seed=1)(x, index=INDEX, seed=5)[0], first)
     one = NoisyEncoder(PoissonEncoder(T), 0.1, clip=False).normalized(x, index=INDEX)
     three = NoisyEncoder(DirectEncoder(3), 0.3, clip=False).normalized(x, index=INDEX)
     assert torch.allclose(3 * (one - x), three - x, atol=1e-6)
@@ -107,49 +89,3 @@ def test_gradients_pass_where_nothing_was_clipped(rng):
     coded = images(rng).requires_grad_()
     NoisyEncoder(PoissonEncoder(T, gradient=expected), 0.1)(coded, index=INDEX).sum().backward()
     assert coded.grad.abs().sum() > 0
-
-
-@each_row("backend", ["auto", "reference"])
-def test_a_classifier_of_noisy_images_sees_what_one_of_the_changed_images_sees(backend, rng):
-    net = mlp(in_features=50, hidden=(16,), num_classes=3, num_steps=T, seed=1).eval()
-    choose(net, backend=backend)
-    encoder, x = PoissonEncoder(T, mean=MEAN, std=STD), images(rng)
-    noisy = SpikingClassifier(NoisyEncoder(encoder, 0.3), net)
-    by_hand = SpikingClassifier(encoder, net)
-    seen = (x + 0.3 * noise_of()).clamp(0, 1)
-    options = {"seed": 4, "index": INDEX, "draw": 2}
-    assert torch.equal(noisy(x, **options), by_hand(seen, **options))
-    assert torch.equal(noisy.trace(x, **options).logits, by_hand.trace(seen, **options).logits)
-    found = evaluate(noisy, [(x, [0, 1, 2])], draws=2)
-    assert found.accuracy.samples == 3
-
-
-@each_row(
-    "options, message",
-    [
-        ({"sigma": -0.1}, "sigma must be a finite number, 0 or more, got -0.1"),
-        ({"sigma": float("nan")}, "got nan"),
-        ({"sigma": float("inf")}, "got inf"),
-        ({"where": "image"}, "where must be one of pixels, normalized, got 'image'"),
-        ({"seed": -1}, "seed must be an integer"),
-        ({"where": "normalized", "encoder": PoissonEncoder(T)}, "no mean and std"),
-        ({"clip": False, "encoder": PoissonEncoder(T, signed=False)}, "unsigned rate coding.*: take clip=True"),
-    ],
-)
-def test_refusals(options, message):
-    with pytest.raises(ValueError, match=message):
-        NoisyEncoder(**{"encoder": PoissonEncoder(T, mean=MEAN, std=STD), "sigma": 0.1, **options})
-
-
-def test_frames_are_no_images():
-    with pytest.raises(TypeError, match="an encoder of pixels, got FrameEncoder"):
-        NoisyEncoder(FrameEncoder(T), 0.1)
-
-
-@each_row("clip", [True, False])
-def test_clean_images_are_looked_at_before_the_noise(clip):
-    noisy = NoisyEncoder(DirectEncoder(T), 0.1, clip=clip)
-    with pytest.raises(ValueError, match="from 0 to 1"):
-        noisy(torch.full((1, 1, 2, 2), 1.5))
-    with pytest.raises(TypeError, match="divide by 255"):
-        noisy(torch.zeros(1, 1, 2, 2, dtype=torch.uint8))

@@ -31,18 +31,6 @@ def spikes(values):
     return PoissonEncoder(T).spikes(values, seed=3, draw=2)
 
 
-@each_row("batch", [1, 7, 64])
-def test_batch_size_does_not_matter(values, spikes, batch):
-    encoder, index = PoissonEncoder(T), torch.arange(N)
-    parts = zip(values.split(batch), index.split(batch), strict=True)
-    assert torch.equal(torch.cat([encoder.spikes(x, seed=3, index=i, draw=2) for x, i in parts], 1), spikes)
-
-
-def test_order_does_not_matter(values, spikes, rng):
-    order = torch.randperm(N, generator=rng)
-    assert torch.equal(PoissonEncoder(T).spikes(values[order], seed=3, index=order, draw=2), spikes[:, order])
-
-
 def test_threads_do_not_matter(values):
     torch.set_num_threads(2)
     big = values.repeat(1, 1, 30, 30)
@@ -51,15 +39,15 @@ def test_threads_do_not_matter(values):
     assert torch.equal(PoissonEncoder(T).spikes(big, seed=3, draw=2), expected)
 
 
-def test_memory_layout_does_not_matter(values, spikes):
+@each_row("batch", [1, 7, 64])
+def test_batch_order_and_memory_layout_do_not_matter(values, spikes, batch, rng):
+    encoder, index = PoissonEncoder(T), torch.arange(N)
+    parts = zip(values.split(batch), index.split(batch), strict=True)
+    assert torch.equal(torch.cat([encoder.spikes(x, seed=3, index=i, draw=2) for x, i in parts], 1), spikes)
+    order = torch.randperm(N, generator=rng)
+    assert torch.equal(encoder.spikes(values[order], seed=3, index=order, draw=2), spikes[:, order])
     layout = values.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(PoissonEncoder(T).spikes(layout, seed=3, draw=2), spikes)
-
-
-@each_row("steps", [range(1), range(2, 5), range(5, 6), range(6)])
-def test_parts_of_the_steps_are_parts_of_the_whole(values, spikes, steps):
-    found = PoissonEncoder(T).spikes(values, seed=3, draw=2, steps=steps)
-    assert torch.equal(found, spikes[steps.start : steps.stop])
+    assert torch.equal(encoder.spikes(layout, seed=3, draw=2), spikes)
 
 
 def test_spikes_are_the_oracles(values, spikes):
@@ -90,17 +78,6 @@ def test_a_call_normalises_and_codes(rng):
     assert torch.allclose(encoder.normalized(images), by_hand)
     assert torch.equal(encoder(images, seed=3), encoder.spikes(encoder.normalized(images), seed=3))
     assert set(encoder.state_dict()) == {"mean", "std"}
-
-
-def test_unsigned_refuses_what_is_no_rate():
-    with pytest.raises(ValueError, match="unsigned rate coding takes pixels from 0 to 1"):
-        PoissonEncoder(T, signed=False).spikes(torch.full((1, 1, 2, 2), -0.1))
-    assert set(PoissonEncoder(T, signed=False)(torch.full((1, 1, 2, 2), 0.5)).unique().tolist()) == {0.0, 1.0}
-
-
-def test_index_must_name_every_sample(values):
-    with pytest.raises(ValueError, match="index must name each of the 64 samples by an integer"):
-        PoissonEncoder(T).spikes(values, index=torch.arange(3))
 
 
 @needs_kernels
@@ -147,15 +124,12 @@ def test_a_classifier_gives_its_network_the_same_spikes_either_way(rng):
 def test_images_that_ask_for_a_gradient_need_an_estimator(values):
     """A zero gradient would look like perfect robustness."""
     asking, encoder = values.clone().requires_grad_(), PoissonEncoder(T)
-    with pytest.raises(
-        ValueError,
-        match=r"random spikes have none: .*bntt.nn.expected.*bntt.nn.straight_through.*images.detach\(\)",
-    ):
+    with pytest.raises(ValueError, match="gradient"):
         encoder.spikes(asking)
     with torch.no_grad():
         assert not encoder.spikes(asking).requires_grad
     assert not encoder.spikes(asking.detach()).requires_grad
-    with forward_ad.dual_level(), pytest.raises(ValueError, match="ask for a gradient"):
+    with forward_ad.dual_level(), pytest.raises(ValueError, match="gradient"):
         encoder.spikes(forward_ad.make_dual(values, values))
 
 

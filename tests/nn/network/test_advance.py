@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import bntt
 from bntt.engine import workspace
-from bntt.nn import NORMS, BlockState, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork
+from bntt.nn import NORMS, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
+from tests.nn.networks import (
+    FORMS,
+    advanced,
+    cuts_are_the_whole,
+    folded,
+    leaking,
+    norm_of,
+    noting,
+    residual,
+    small,
+    spikes_of,
+    unsettled,
+)
 
-LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both"}
 T = 6
-CUTS = [[1] * 6, [6], [2, 4], [5, 1], [1, 3, 2]]
+CUTS = [[1] * 6, [2, 4], [5, 1], [1, 3, 2]]
 
 
 def network(
@@ -41,60 +52,29 @@ def inputs(dtype: torch.dtype = torch.float64, batch: int = 5) -> Tensor:
     return torch.randint(-1, 2, (T, batch, 1, 8, 8), generator=generator).to(dtype)
 
 
-def cut(net: SpikingNetwork, x: Tensor, sizes: list[int]) -> tuple[Tensor, NetworkState]:
-    """Logits of all steps, and the last state."""
-    state, logits = None, []
-    for part in x.split(sizes):
-        some, state = net.advance(part, state)
-        logits.append(some)
-    return torch.cat(logits), state
+NETS = {
+    **{name: lambda training, name=name: network(name, training=training) for name in NORMS},
+    "window": lambda training: unsettled(small(T, norm_of("window"))).train(training),
+    "learned leaks": lambda training: leaking(small(T), "channel", 0.7).train(training),
+    "inputs that decay": lambda training: leaking(small(T), "layer", 0.4, decay_input=True).train(training),
+    **{form: lambda training, form=form: residual(form, T, dropout=0.3).train(training) for form in FORMS},
+    "folded": lambda training: folded("both", T),
+    "a count of spikes": lambda training: network(training=training, readout="spikes", threshold=0.3),
+}
 
 
-@pairs(norm=NORMS, training=[True, False])
-def test_every_cut_is_the_whole_in_float64(norm, training):
-    """Logits and every gradient to 1e-10, running statistics to 1e-12; step by step is a cut."""
-    if training and norm in LOOKS_AHEAD:
-        with pytest.raises(ValueError, match="takes its training statistics over all time steps"):
-            network(norm, training=True).advance(inputs()[:2])
-        whole, parts = network(norm, training=True), network(norm, training=True)
-        assert torch.allclose(whole(inputs()), parts.advance(inputs())[0][-1], atol=1e-12)
-        return
-    results, held = [], []
-    for sizes in [None, *CUTS]:
-        net, x = network(norm, training=training), inputs().requires_grad_()
-        logits = net(x) if sizes is None else cut(net, x, sizes)[0][-1]
-        nn.functional.cross_entropy(logits, torch.arange(5) % 4).backward()
-        results.append([logits.detach(), x.grad, *(p.grad for p in net.parameters()), *net.buffers()])
-        held.append([*net.buffers()])
-    assert norm == "none" or all(float(value.abs().max()) > 0 for value in results[0])
-    for found in results[1:]:
-        for ours, theirs in zip(found, results[0], strict=True):
-            assert torch.isfinite(theirs).all()
-            assert float((ours - theirs).abs().max()) <= 1e-10 * max(1e-12, float(theirs.abs().max()))
-    assert all(torch.allclose(a, b, atol=1e-12, rtol=0) for own in held for a, b in zip(own, held[0], strict=True))
-
-
-def test_logits_after_every_step_are_the_steps():
-    net, x = network(), inputs()
-    logits, _ = cut(net, x, [2, 4])
-    state = None
-    for t in range(T):
-        expected, state = net.advance(x[t : t + 1], state)
-        assert torch.allclose(logits[t], expected[0], atol=1e-12)
-
-
-@needs_kernels
-@pairs(fire=["after", "before"], reset=["soft", "hard"], sizes=CUTS)
-def test_fused_in_evaluation(fire, reset, sizes):
-    """The same spikes: float32 logits agree to rounding, after every step, and so do the membranes."""
-    x = inputs(torch.float32)
-    ours, theirs = (network(dtype=torch.float32, fire=fire, reset=reset) for _ in range(2))
-    choose(ours, backend="cpu")
-    choose(theirs, backend="reference")
-    (found, state), (expected, other) = cut(ours, x.to(torch.int8), sizes), cut(theirs, x, [T])
-    assert torch.allclose(found, expected, atol=1e-5)
-    for ours_after, theirs_after in zip(state.blocks, other.blocks, strict=True):
-        assert torch.allclose(ours_after.membrane, theirs_after.membrane, atol=1e-4)
+@pytest.mark.parametrize("training", [True, False])
+def test_every_cut_is_the_whole_in_float64(training):
+    for row, make in NETS.items():
+        with noting(row):
+            x = inputs() if row in NORMS or row == "a count of spikes" else spikes_of(T, 4, torch.Generator())
+            net = make(training)
+            if training and any(norm_facts(part).looks_ahead for part in net.modules()):
+                with pytest.raises(ValueError, match="all time steps"):
+                    net.advance(x[:2])
+                assert torch.allclose(net(x), make(training).advance(x)[0][-1], atol=1e-12)
+            else:
+                cuts_are_the_whole(lambda make=make: make(training), x, CUTS, seed=1, draw=2)
 
 
 @needs_kernels
@@ -120,20 +100,6 @@ def test_gradients_flow_through_a_fused_state(norm, recompute, sizes, training):
         results.append([torch.cat(logits).detach(), x.grad, *(leaf.grad for leaf in leaves)])
         results[-1] += [p.grad for p in net.parameters()] + list(net.buffers())
     assert norm == "none" or all(float(value.abs().max()) > 0 for value in results[0])
-    for found, expected in zip(*results, strict=True):
-        assert float((found - expected).abs().max()) <= 1e-4 * float(expected.abs().max()) + 1e-6
-
-
-@needs_kernels
-def test_a_gradient_of_the_membranes_alone():
-    results = []
-    for backend in ("cpu", "reference"):
-        net = network(dtype=torch.float32)
-        choose(net, backend=backend)
-        _, state = net.advance(inputs(torch.float32)[:3])
-        state.blocks[2].membrane.square().sum().backward()
-        results.append([p.grad if p.grad is not None else torch.zeros_like(p) for p in net.parameters()])
-    assert any(float(p.abs().max()) > 0 for p in results[0])
     for found, expected in zip(*results, strict=True):
         assert float((found - expected).abs().max()) <= 1e-4 * float(expected.abs().max()) + 1e-6
 
@@ -176,44 +142,12 @@ def test_samples_that_leave_change_nothing_for_the_others(norm, backend):
     net, x = network(norm, dtype=torch.float32), inputs(torch.float32)
     choose(net, backend=backend)
     with torch.no_grad():
-        whole, _ = cut(net, x, [T])
+        whole, _ = advanced(net, x, T)
         _, state = net.advance(x[:2])
         keep = torch.tensor([True, False, True, True, False])
         some, after = net.advance(x[2:, keep], state.rows(keep))
     assert torch.allclose(some, whole[2:, keep], atol=1e-5)
     assert (after.batch, after.readout.shape) == (3, (3, 4))
-
-
-def test_rows_are_refused_in_training_and_taken_without_batch_statistics():
-    _, state = network("bntt", training=True).advance(inputs()[:2])
-    with pytest.raises(ValueError, match="samples cannot leave a batch in training"):
-        state.rows(torch.tensor([0]))
-    _, state = network("layer", training=True).advance(inputs()[:2])
-    assert state.rows(torch.tensor([0])).readout.shape == (1, 4)
-
-
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-def test_a_state_of_other_neurons_or_another_network_is_refused(backend):
-    net, x = network(dtype=torch.float32), inputs(torch.float32)
-    choose(net, backend=backend)
-    _, state = net.advance(x[:1])
-    with pytest.raises(ValueError, match=r"membrane .*begin every batch with state=None"):
-        net.advance(x[1:2], replace(state, blocks=(state.blocks[-1], *state.blocks[1:])))
-    with pytest.raises(ValueError, match=r"membrane .*begin every batch with state=None"):
-        net.advance(x[1:2], replace(state, blocks=(BlockState(torch.zeros(5, 4, 1, 1), None), *state.blocks[1:])))
-    with pytest.raises(ValueError, match="the state is of a network of 4 blocks, this has 5"):
-        net.advance(x[1:2], replace(state, blocks=state.blocks[1:]))
-
-
-def test_a_state_from_training_is_no_sample_s_own_for_good():
-    net = network("tab", training=True)
-    _, state = net.advance(inputs()[:2])
-    _, state = net.eval().advance(inputs()[2:3], state)
-    with pytest.raises(ValueError, match="begin with state=None in evaluation mode"):
-        state.rows(torch.tensor([0]))
-    _, state = net.advance(inputs()[:2])
-    with pytest.raises(ValueError, match="takes its training statistics over earlier steps as well"):
-        net.train().advance(inputs()[2:3], state)
 
 
 def test_a_model_made_in_inference_mode_streams():
@@ -224,22 +158,6 @@ def test_a_model_made_in_inference_mode_streams():
     with torch.no_grad():
         expected = network(dtype=torch.float32).advance(inputs(torch.float32)[:2])[0][1:]
     assert torch.allclose(logits, expected, atol=1e-5)
-
-
-def test_what_cannot_be_advanced_says_so():
-    net, x = network(), inputs()
-    _, state = net.advance(x)
-    with pytest.raises(ValueError, match=r"has 6 time steps \(0-5\), got t=6"):
-        net.advance(x[:1], state)
-    _, state = net.advance(x[:2])
-    with pytest.raises(ValueError, match=r"has 6 time steps \(0-5\), got t=6"):
-        net.advance(x[:5], state)
-    with pytest.raises(ValueError, match="the state is of 5 samples, the input of 3"):
-        net.advance(x[:1, :3], state)
-    with pytest.raises(ValueError, match="at least one time step"):
-        net.advance(x[:0])
-    with pytest.raises(ValueError, match="steps first, then samples"):
-        net.advance(torch.ones(3, 2))
 
 
 @pairs(backend=["auto", "reference"], encoder=[PoissonEncoder, DirectEncoder])
@@ -256,12 +174,6 @@ def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
     assert torch.allclose(rest[-1], whole[keep], atol=1e-5)
     assert first.shape == (2, 5, 4)
     assert state.noise.index.tolist() == [4, 2, 9, 0]
-    with pytest.raises(ValueError, match="the state has the noise of seed 3, draw 2"):
-        model.advance(images[keep], state, seed=4)
-    with pytest.raises(ValueError, match="the state has the noise"):
-        model.advance(images[keep], state, index=torch.arange(4))
-    with pytest.raises(ValueError, match=r"the encoder has 6 time steps"):
-        model.advance(images[keep], state)
 
 
 @needs_kernels

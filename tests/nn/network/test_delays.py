@@ -38,9 +38,12 @@ def test_a_chain_that_fires_before_it_integrates(layers):
         assert delay.needed == layers + 1
 
 
-def test_nothing_is_late_after_integration():
+def test_nothing_is_late_after_integration_and_of_too_few_steps_no_range_is_of_less_than_none():
     assert set(delays(resnet20(num_steps=2)).values()) == {Delay(0, 0, 0)}
     assert delays(mlp(hidden=(3, 3), num_steps=2))["fc1"].reaching_readout(2) == range(2)
+    for delay in delays(mlp(hidden=(4,) * 5, fire="before")).values():
+        for of in (steps_of(steps) for steps in (1, 3, 5) for steps_of in (delay.driven, delay.reaching_readout)):
+            assert list(range(9))[of.start : of.stop] == []
 
 
 def test_a_chain_learns_and_fires_exactly_where_it_says(rng):
@@ -117,10 +120,3 @@ def test_what_is_not_known_counts_as_late_and_one_behind_another():
 def test_the_rule_of_neurons_that_have_none_is_not_known():
     assert rule_of(LIF(rule=fire_before)) is fire_before
     assert rule_of(Pass()) is None
-
-
-def test_of_too_few_steps_none_is_driven_and_none_reaches_the_readout():
-    """Five of five layers are late by one: no step of any reaches the readout, and no range is of less than none."""
-    for delay in delays(mlp(hidden=(4,) * 5, fire="before")).values():
-        for of in (steps_of(steps) for steps in (1, 3, 5) for steps_of in (delay.driven, delay.reaching_readout)):
-            assert list(range(9))[of.start : of.stop] == []

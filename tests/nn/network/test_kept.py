@@ -30,7 +30,16 @@ NETS: dict[str, Callable[[], Net]] = {
     "no norm": lambda: small(T, norm=lambda channels, steps: NoNorm()),
     "learned leaks": lambda: small(T, learn_leak=True, decay_input=True),
     "folded": lambda: bntt.nn.fold(small(T)),
+    "a flattened image": lambda: flattening(torch.Generator().manual_seed(1)),
 }
+
+
+def flattening(rng: torch.Generator) -> Net:
+    layers = [
+        SpikingBlock(nn.Sequential(nn.Flatten(), dense(2 * 11 * 11, 40, rng)), BNTT(40, T), LIF()),
+        SpikingBlock(dense(40, 40, rng), BNTT(40, T), LIF()),
+    ]
+    return SpikingNetwork(layers, Readout(dense(40, 3, rng)))
 
 
 @every_value(net=list(NETS), kind=["signed", "bytes", "counts", "one image"], at_once=[1, 2, T], batch=[1, 3])
@@ -44,23 +53,6 @@ def test_the_same_bits_as_a_plan_made_anew(net, kind, at_once, batch, rng, used)
         with torch.no_grad():
             assert torch.equal(net(x), whole)
     assert len(used) >= T // at_once
-
-
-@pytest.mark.parametrize("kind", ["signed", "counts"])
-def test_a_flattened_image_and_other_rows(kind, rng, used):
-    layers = [
-        SpikingBlock(nn.Sequential(nn.Flatten(), dense(18, 40, rng)), BNTT(40, T), LIF()),
-        SpikingBlock(dense(40, 40, rng), BNTT(40, T), LIF()),
-    ]
-    net, x = SpikingNetwork(layers, Readout(dense(40, 3, rng))).eval(), spikes_of(T, 4, rng, 3)
-    x = x if kind == "signed" else x.abs().to(torch.int8)
-    first, state = stream(net, x[:2])
-    assert equal(first, anew(net, x[:2]))
-    for keep in (torch.tensor([2, 0]), torch.tensor([1, 3])):
-        some = state.rows(keep)
-        for _ in range(2):
-            assert equal(stream(net, x[2:, keep], some)[0], anew(net, x[2:, keep], some))
-    assert used
 
 
 def test_samples_that_leave_take_the_chain_of_those_that_were_there(rng, used, monkeypatch):
@@ -210,9 +202,16 @@ def test_a_network_too_large_for_many_samples_is_not_for_few(rng, used, monkeypa
         used.clear()
         assert equal(stream(net, x[:, :samples])[0], anew(net, x[:, :samples]))
         assert bool(used) == (samples == 3)
+    monkeypatch.setattr(module._Snapshot, "same_values", lambda self: pytest.fail("compared, for nothing"))
+    stream(net, x)
 
 
-def test_a_part_with_steps_in_a_network_without(rng, used):
+def test_parts_with_other_steps_than_their_network(rng, used):
+    """Steps that come later are no errors of these."""
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    net.blocks["fc1"].norm, net.compute = BNTT(net.blocks["fc1"].norm.gamma.shape[1], 3).eval(), bntt.Compute("cpu")
+    for _ in range(3):
+        assert equal(stream(net, x[:3])[0], anew(net, x[:3]))
     block = SpikingBlock(dense(6, 32, rng), NoNorm(), LIF())
     net, x = SpikingNetwork([block], Readout(dense(32, 3, rng))).eval(), torch.randn(4, 2, 6, generator=rng)
     net.blocks["block1"].norm = norm = BNTT(32, 4).eval()
@@ -220,20 +219,3 @@ def test_a_part_with_steps_in_a_network_without(rng, used):
         norm.gamma.copy_(torch.arange(4.0)[:, None].expand(4, 32))
     for _ in range(3):
         assert equal(stream(net, x)[0], anew(net, x))
-
-
-def test_steps_that_come_later_are_no_errors_of_these(rng, used):
-    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
-    net.blocks["fc1"].norm, net.compute = BNTT(net.blocks["fc1"].norm.gamma.shape[1], 3).eval(), bntt.Compute("cpu")
-    for _ in range(3):
-        assert equal(stream(net, x[:3])[0], anew(net, x[:3]))
-
-
-def test_values_are_not_compared_for_calls_that_can_have_no_chain(rng, monkeypatch):
-    net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
-    stream(net, x[:, :3])
-    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)].size
-    monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
-    stream(net, x)
-    monkeypatch.setattr(module._Snapshot, "same_values", lambda self: pytest.fail("compared"))
-    stream(net, x)

@@ -1,14 +1,11 @@
 """A network at another T: its tables by the formulas, its numbers beside networks whose tables are set by hand."""
 
-import warnings
-
-import pytest
 import torch
 
 import bntt
 from bntt.models import mlp, vgg6
-from bntt.nn import NORMS, NormMethod, TemporalNorm, Window, fold
-from bntt.nn.network.fold import faint_at_the_end, retime
+from bntt.nn import NORMS, NormMethod, TemporalNorm, Window
+from bntt.nn.network.fold import retime
 from tests.grids import every_value
 from tests.kernels import choose
 from tests.rows import each_row
@@ -96,10 +93,8 @@ def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rn
     choose(plain, backend="reference")
     a, b = fused(x), plain(x)
     assert ((a - b).abs().amax(1) < 1e-4).sum() >= 3
+    assert how == "interpolate" or torch.allclose(plain.trace(x).logits[:T], net.trace(x[:T]).logits, atol=1e-4)
     assert a.abs().max() > 0
-    if norm not in ("none", "layer"):
-        with pytest.raises(ValueError, match=r"takes .* of 8 time steps"):
-            fused(x[:5])
     if build is mlp:
         fused.train()(x).square().sum().backward()
         for block in fused.blocks.values():
@@ -107,38 +102,6 @@ def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rn
                 if isinstance(table, torch.nn.Parameter):
                     assert len(table.grad) == 8, name
                     assert table.grad.reshape(8, -1).any(1).all(), name
-
-
-def test_the_first_steps_of_a_held_network_are_what_they_were(rng):
-    net, x = built("bntt", rng), torch.randn(8, 4, 3, generator=rng)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        longer = retime(net, 8, "hold")
-    assert torch.allclose(longer.trace(x).logits[:T], net.trace(x[:T]).logits, atol=1e-6)
-
-
-def test_holding_a_last_gamma_near_zero_is_told_with_its_numbers(rng):
-    net = built("bntt", rng)
-    with torch.no_grad():
-        net.blocks["fc2"].norm.gamma[-1] = torch.tensor([0.02, -0.04, 0.0, 0.02, 0.02])
-    assert faint_at_the_end(net) == {"fc2": pytest.approx(0.02)}
-    with pytest.warns(UserWarning, match=r"last of 5 steps is held for 3 more, .* near 0, 0.02 in fc2: these .*silent"):
-        retime(net, 8, "hold")
-    for wanted, how in ((8, "interpolate"), (5, "hold"), (3, "truncate")):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            retime(net, wanted, how)
-
-
-def test_p_counts_as_gamma_and_what_is_shared_is_no_last_step(rng):
-    net = built("tebn", rng)
-    with torch.no_grad():
-        net.blocks["fc1"].norm.step_scale[-1] = 0.001
-    assert list(faint_at_the_end(net)) == ["fc1"]
-    shared = built("bn", rng)
-    with torch.no_grad():
-        shared.blocks["fc1"].norm.gamma.zero_()
-    assert faint_at_the_end(shared) == {}
 
 
 def test_tied_tables_stay_tied():
@@ -150,28 +113,13 @@ def test_tied_tables_stay_tied():
 
 
 def test_modes_and_frozen_parameters_stay(rng):
+    window = mlp(hidden=(4,), num_steps=T, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", pooling=Window(3))))
+    assert retime(window, 4, "truncate").num_steps == 4
     net = built("bntt", rng)
     net.blocks["fc1"].norm.gamma.requires_grad_(False)
     assert not retime(net, 8, "hold").blocks["fc1"].norm.gamma.requires_grad
     assert not retime(net, 8, "hold").training
     assert retime(net.train(), 8, "hold").blocks["fc1"].norm.training
-
-
-def test_parts_that_are_not_known_are_named(rng):
-    net = built("bntt", rng)
-    with pytest.raises(TypeError, match=r"FoldedLIF 'fc1.lif' has 5 steps .*: retime a network before it is folded"):
-        retime(fold(net), 8, "hold")
-    with pytest.raises(TypeError, match=r"FoldedLIF 'fc1.lif' has 1 steps"):
-        retime(fold(retime(net, 1, "truncate")), 8, "hold")
-    window = mlp(hidden=(4,), num_steps=T, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", pooling=Window(3))))
-    assert retime(window, 4, "truncate").num_steps == 4
-    with pytest.raises(ValueError, match=r"W 'fc1.norm' pools over 4 steps, a step and 3 before it, but has only 3"):
-        retime(window, 3, "truncate")
-    for norm in ("none", "bntt"):
-        with pytest.raises(ValueError, match="got 'stretch' from"):
-            retime(built(norm, rng), 8, "stretch")
-        with pytest.raises(ValueError, match=r"numbers of steps must be 1 or more, got .* to -3"):
-            retime(built(norm, rng), -3, "hold")
 
 
 def test_the_trained_network_of_the_package_runs_longer():

@@ -1,6 +1,5 @@
 """What a network tells its parts."""
 
-import pytest
 import torch
 from torch import nn
 
@@ -13,7 +12,6 @@ from bntt.nn import (
     SpikeDropout,
     SpikingBlock,
     SpikingNetwork,
-    fold,
     retime,
 )
 from bntt.nn.blocks import bind_modules
@@ -27,6 +25,7 @@ def block(norm: nn.Module) -> SpikingBlock:
 def test_names_numbers_and_steps():
     blocks = residual("before", 5, dropout=0.5).blocks
     assert bind_modules(blocks) == 5
+    assert bind_modules(nn.ModuleDict({"a": block(NoNorm())})) is None
     assert blocks["same"].name == "block 'same'"
     assert blocks["same"].body["b"].name == "block 'same.body.b'"
     assert blocks["same"].after.name == "block 'same.after'"
@@ -39,12 +38,6 @@ def test_names_numbers_and_steps():
     bind_modules(mixed)
     assert (synapse.path, pool.number) == ("weights.bin", 3)  # theirs, whatever they mean
     assert [module.number for module in mixed.modules() if isinstance(module, SpikeDropout)] == numbers
-
-
-def test_no_steps_or_two_numbers_of_them():
-    assert bind_modules(nn.ModuleDict({"a": block(NoNorm())})) is None
-    with pytest.raises(ValueError, match="must have one number of time steps"):
-        bind_modules(nn.ModuleDict({"a": block(BNTT(6, 3)), "b": block(BNTT(6, 4))}))
 
 
 class Normed(nn.Module):
@@ -65,7 +58,3 @@ def test_a_norm_of_the_readout_is_one_of_the_networks():
     assert net.advance(x[:1])[1].pooled
     assert not net.eval().advance(x[:1])[1].pooled
     assert retime(net, 6, "interpolate")(x).shape == (3, 2)
-    with pytest.raises(ValueError, match="the readout cannot be folded: it has a norm"):
-        fold(net)
-    with pytest.raises(ValueError, match="must have one number of time steps"):
-        SpikingNetwork({"a": block(BNTT(6, 3))}, Normed(4))
