@@ -1,6 +1,5 @@
 """The network for event frames, layer by layer, and the same on the kernels."""
 
-import pytest
 import torch
 
 from bntt.engine.compute import Compute
@@ -52,10 +51,3 @@ def test_counts_above_one_and_odd_poolings_are_the_same_on_the_kernels(norm, eve
     assert all(one.abs().max() > 0 for one in gradients)
     for one, other in zip(gradients, others, strict=True):
         assert torch.allclose(one, other, atol=1e-3 * float(one.abs().max()) + 1e-6)
-
-
-def test_sizes_that_cannot_be():
-    with pytest.raises(ValueError, match=r"image_size=3 cannot be halved 2 times, .* it must be 4 or more"):
-        dvs_cnn(image_size=3)
-    with pytest.raises(ValueError, match="in_channels must be 1 or more"):
-        dvs_cnn(in_channels=0)

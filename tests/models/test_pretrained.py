@@ -13,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from bntt.analysis import evaluate, gamma_profile
+from bntt.analysis import gamma_profile
 from bntt.cli import main as cli
-from bntt.data import SampleLoader, fashion_mnist_bundled
+from bntt.data import fashion_mnist_bundled
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import simulate
 from bntt.models import PRETRAINED, PretrainedError, pretrained, pretrained_facts
@@ -38,23 +38,12 @@ def maker():
     return module
 
 
-@pytest.fixture
-def copy(tmp_path):
-    for end in ("json", "safetensors"):
-        (tmp_path / f"{NAME}.{end}").write_bytes(WEIGHTS.joinpath(f"{NAME}.{end}").read_bytes())
-    return tmp_path
-
-
-def change(folder, **values):
-    file = folder / f"{NAME}.json"
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **values}), "utf-8")
-
-
 def test_the_wheel_has_both_files_of_every_network_and_no_other():
     globs = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
     folder = ROOT / "src" / "bntt" / "models"
     listed = {path.relative_to(folder).as_posix() for glob in globs["bntt.models"] for path in folder.glob(glob)}
     assert listed == {f"weights/{name}.{end}" for name in PRETRAINED for end in ("json", "safetensors")}
+    assert sum(pretrained_facts(name).stored["bytes"] for name in PRETRAINED) <= 8_000_000
 
 
 def samples_like(facts, encoder):
@@ -82,10 +71,6 @@ def test_a_network_comes_ready_to_be_used(name):
     for value in model.state_dict().values():
         assert value.dtype == torch.float32
         assert torch.isfinite(value).all()
-
-
-def test_the_wheel_stays_small():
-    assert sum(pretrained_facts(name).stored["bytes"] for name in PRETRAINED) <= 8_000_000
 
 
 @each_row("name", PRETRAINED)
@@ -138,14 +123,6 @@ def test_the_bundled_images_are_right_as_often_as_the_facts_say(name):
     """To the image in float64; in float32 ties fall otherwise on other processors."""
     facts = pretrained_facts(name)
     assert maker().bundled_hits(pretrained(name), facts, 100) == facts.bundled_test["right_of_100"]
-
-
-@pytest.mark.slow
-def test_the_thousand_bundled_images_in_float32():
-    facts = pretrained_facts().bundled_test
-    loader = SampleLoader(fashion_mnist_bundled().test, 250)
-    right = evaluate(pretrained(), loader, seed=facts["seed"], draws=1).accuracy.correct[0][-1]
-    assert abs(right - facts["right_of_1000"]) <= 15
 
 
 def as_folder(name: str) -> str:
@@ -208,88 +185,73 @@ def test_a_measurement_of_another_epoch_is_refused(run, tmp_path):
     shutil.copytree(run, tmp_path / "demo")
     file = tmp_path / "demo" / "evaluation.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "epoch": 3}))
-    with pytest.raises(SystemExit, match="was evaluated at epoch 3, its best is 0"):
+    with pytest.raises(SystemExit, match="epoch 3"):
         maker().make(tmp_path / "demo", NAME, tmp_path)
 
 
 def test_an_unknown_name():
     for door in (pretrained, pretrained_facts):
-        with pytest.raises(ValueError, match=f"unknown pretrained network 'vgg9': choose one of {NAME}"):
+        with pytest.raises(ValueError, match=f"vgg9.*{NAME}"):
             door("vgg9")
 
 
-@each_row("name", PRETRAINED)
-def test_a_flipped_bit(name, tmp_path):
-    for end in ("json", "safetensors"):
-        (tmp_path / f"{name}.{end}").write_bytes(WEIGHTS.joinpath(f"{name}.{end}").read_bytes())
-    file = tmp_path / f"{name}.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(
-        PretrainedError, match=r"safetensors is missing or damaged \(it is not .*json describes \(SHA-256\)\): install"
-    ):
-        read_pretrained(name, tmp_path)
+def rewritten(change_state):
+    """Change the weights, and the facts to be those of the new file."""
+
+    def change(folder):
+        state = pretrained().state_dict()
+        change_state(state)
+        payload = safetensors.torch.save(state)
+        (folder / f"{NAME}.safetensors").write_bytes(payload)
+        with_facts(sha256=hashlib.sha256(payload).hexdigest())(folder)
+
+    return change
 
 
-def test_weights_of_another_network(copy):
-    for wrong in ({"name": "vgg7"}, {"depth": 3}):
-        change(copy, network={**pretrained_facts().network, **wrong})
-        with pytest.raises(PretrainedError, match=r"json describes no network \(.*\): install the package again"):
-            read_pretrained(NAME, copy)
-    change(copy, network={**pretrained_facts().network, "width": 0.25})
-    wrong = (
-        r"does not fit the network of .*json \(network\.blocks\.conv1\.norm\.gamma is torch.float32 \[8, 16\], the m"
-    )
-    with pytest.raises(PretrainedError, match=wrong + r"odel has torch.float32 \[8, 4\]\): install the package again"):
-        read_pretrained(NAME, copy)
+def with_facts(**values):
+    def change(folder):
+        file = folder / f"{NAME}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **values}), "utf-8")
+
+    return change
 
 
-def test_what_is_no_file_of_weights(copy):
-    (copy / f"{NAME}.safetensors").write_bytes(b"x")
-    change(copy, sha256=hashlib.sha256(b"x").hexdigest())
-    with pytest.raises(PretrainedError, match=r"safetensors is missing or damaged .*: install the package again"):
-        read_pretrained(NAME, copy)
+def flipped(folder):
+    file = folder / f"{NAME}.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
+def no_weights(folder):
+    (folder / f"{NAME}.safetensors").write_bytes(b"x")
+    with_facts(sha256=hashlib.sha256(b"x").hexdigest())(folder)
+
+
+NETWORK = pretrained_facts().network
+
+
+@each_row(
+    "change, named",
     [
-        (lambda state: state.pop("encoder.std"), r"\(encoder\.std is missing\)"),
-        (lambda state: state.update(x=torch.zeros(2)), r"\(x is not in the model\)"),
-        (lambda state: state.update({"encoder.std": torch.ones(1, 1, 1).double()}), r"encoder\.std is torch\.float64"),
+        (flipped, "safetensors.*json"),
+        (no_weights, "safetensors"),
+        *((lambda folder, end=end: (folder / f"{NAME}.{end}").unlink(), end) for end in ("json", "safetensors")),
+        *(
+            (lambda folder, content=content: (folder / f"{NAME}.json").write_text(content), "json")
+            for content in ("", "{", "[]", "{}", '{"classes": 1, "image_shape": []}')
+        ),
+        (with_facts(unknown=1), "json.*unknown"),
+        (with_facts(network=NETWORK | {"name": "vgg7"}), "json"),
+        (with_facts(network=NETWORK | {"depth": 3}), "json"),
+        (with_facts(network=NETWORK | {"width": 0.25}), r"conv1\.norm\.gamma"),
+        (rewritten(lambda state: state.pop("encoder.std")), r"encoder\.std"),
+        (rewritten(lambda state: state.update(x=torch.zeros(2))), r"\(x "),
+        (rewritten(lambda state: state.update({"encoder.std": torch.ones(1, 1, 1).double()})), r"std.*float64"),
     ],
 )
-def test_weights_that_lack_one_or_have_one_more(edit, message, copy):
-    state = pretrained().state_dict()
-    edit(state)
-    payload = safetensors.torch.save(state)
-    (copy / f"{NAME}.safetensors").write_bytes(payload)
-    change(copy, sha256=hashlib.sha256(payload).hexdigest())
-    with pytest.raises(PretrainedError, match=message):
-        read_pretrained(NAME, copy)
-
-
-@each_row("content", ["", "{", "[]", "{}", '{"classes": 1, "image_shape": []}'])
-def test_damaged_facts(content, copy):
-    (copy / f"{NAME}.json").write_text(content)
-    with pytest.raises(PretrainedError, match=r"json is missing or damaged .*: install the package again"):
-        read_facts(NAME, copy)
-
-
-def test_unknown_facts(copy):
-    change(copy, unknown=1)
-    with pytest.raises(PretrainedError, match=r"json is missing or damaged .*unknown"):
-        read_facts(NAME, copy)
-
-
-@pytest.mark.parametrize("end", ["json", "safetensors"])
-def test_a_missing_file(end, copy):
-    (copy / f"{NAME}.{end}").unlink()
-    with pytest.raises(PretrainedError, match=rf"{NAME}.{end} is missing or damaged .*No such file"):
-        read_pretrained(NAME, copy)
-
-
-def test_the_file_holds_the_model_and_nothing_else(copy):
-    stored = safetensors.torch.load_file(copy / f"{NAME}.safetensors")
-    assert stored.keys() == pretrained().state_dict().keys()
+def test_files_that_do_not_fit_are_refused(change, named, tmp_path):
+    for end in ("json", "safetensors"):
+        (tmp_path / f"{NAME}.{end}").write_bytes(WEIGHTS.joinpath(f"{NAME}.{end}").read_bytes())
+    read_pretrained(NAME, tmp_path)
+    change(tmp_path)
+    with pytest.raises(PretrainedError, match=named):
+        read_pretrained(NAME, tmp_path)

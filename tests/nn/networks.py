@@ -154,6 +154,7 @@ def cuts_are_the_whole(make: Callable[[], SpikingNetwork], x: Tensor, cuts: Sequ
     for found in results[1:]:
         for ours, theirs in zip(found, results[0], strict=True):
             assert torch.isfinite(theirs).all()
+            ours, theirs = ours.double(), theirs.double()
             assert float((ours - theirs).abs().max()) <= 1e-10 * max(1e-2, float(theirs.abs().max()))
     assert torch.allclose(make().double()(x.double(), **noise), results[0][0][-1], rtol=1e-10)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from inspect import signature
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -23,7 +22,7 @@ from bntt.nn.kinds import NEURONS, NormBuilder, borrowed_generator, neuron_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from bntt.registry import Kind, NoneAs, OneOf, Registry, check_options, options_of
+from bntt.registry import NoneAs, OneOf, Registry, check_options
 
 
 def scaled(channels: int, width: float) -> int:
@@ -155,8 +154,6 @@ def names() -> list[str]:
 
 RELU_GAIN = 2.0**0.5
 """He's gain, which keeps the size of activations through rectifiers where no norm restores it."""
-BUILDERS = ("num_classes", "num_steps", "leak", "norm", "in_channels", "image_size", "width", "seed")
-"""Arguments of builders besides the neuron options."""
 
 
 @dataclass(frozen=True)
@@ -264,11 +261,6 @@ POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0, **options: Any) -> Maker:
     """Make a :class:`Maker` from the arguments of a builder."""
-    known = [*BUILDERS, *options_of(NeuronOptions)]
-    for name in options.keys() - {*known}:
-        near = difflib.get_close_matches(name, known, n=1)
-        way = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
-        raise TypeError(f"the network's builder got an unexpected keyword argument {name!r}: {way}")
     chosen, builder = NeuronOptions(**options), norm_builder(norm)
     takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron, num_steps).spikes
     given = {
@@ -283,9 +275,6 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         if argument in given and given[argument] != usual and not takes(argument) and argument not in ignored:
             option = "fire" if argument == "rule" else argument
             raise ValueError(f"{option}={getattr(chosen, option)!r}: neurons {chosen.neuron!r} have none")
-    unused = spikes and not takes("threshold") and isinstance(builder, Kind) and not builder.takes("threshold")
-    if chosen.threshold != 1 and unused:
-        raise ValueError(f"threshold={chosen.threshold!r}: neurons {chosen.neuron!r} have none, and the norm neither")
     if not spikes and (num_steps != 1 or chosen.readout != "voltage"):
         why = f"one step, got num_steps={num_steps}: take num_steps=1"
         why = why if num_steps != 1 else f"no spikes to count, got readout={chosen.readout!r}"
@@ -295,13 +284,9 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
 
 def surrogate_of(options: NeuronOptions) -> Surrogate:
     """Return the surrogate gradient that options name, with their scale."""
-    surrogate, scale = SURROGATES.resolve(options.surrogate), options.surrogate_scale
-    if scale is None:
-        return surrogate
-    if not hasattr(surrogate, "scale") or not is_dataclass(type(surrogate)):
-        raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
-    scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
-    return scaled
+    surrogate: Any = SURROGATES.resolve(options.surrogate)
+    scale = options.surrogate_scale
+    return cast(Surrogate, surrogate if scale is None else replace(surrogate, scale=scale))
 
 
 HALVE = "halve"

@@ -181,41 +181,10 @@ def apply_weights(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
     """Apply weights or a pool to all steps at once, ``[S, B, ...]``; the result is never narrower than float32."""
     try:
         weighed = fold_time(synapse, x)
-        return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
     except (RuntimeError, TypeError) as error:
-        if not (reason := _why_not_applied(synapse, x, str(error))):
-            raise
-        raise ValueError(
-            f"{name} cannot apply its {type(synapse).__name__}: {reason}. PyTorch says: {error}"
-        ) from error
-
-
-def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:
-    """Return the first of a synapse's modules that declares its input and output sizes; None if none does."""
-    return next((layer for layer in synapse.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
-
-
-def _why_not_applied(synapse: nn.Module, x: Tensor, error: str) -> str:
-    """Describe a parameter or an input of the wrong size or type; "" if there is none."""
-    layer, shape = first_weights(synapse), list(x.shape)
-    if layer is not None:
-        linear, kind, dtype = isinstance(layer, nn.Linear), type(layer).__name__, layer.weight.dtype
-        out, features = (layer.out_features, layer.in_features) if isinstance(layer, nn.Linear) else _channels(layer)
-        sizes = (out, features, *([] if linear else layer.weight.shape[2:]))
-        for part, value, wanted in (("weight", layer.weight, sizes), ("bias", layer.bias, sizes[:1])):
-            if value is not None and (value.shape != wanted or value.dtype != dtype):
-                return f"the {part} of its {kind} is {value.dtype} {list(value.shape)}, expected {dtype} {list(wanted)}"
-        flattens = any(isinstance(part, nn.Flatten) for part in synapse.modules())
-        given = math.prod(shape[2:])
-        if linear and _meets(synapse, layer) and (given if flattens else shape[-1]) != features:
-            way = ": put nn.Flatten() before it" * (not flattens and given == features)
-            return f"its Linear takes {features} features, and the input is [S, B, ...] = {shape}{way}"
-    small = f"{shape[2:]} of a sample is too small: give larger images, or build it with fewer poolings"
-    return small if "too small" in error else ""
-
-
-def _channels(layer: nn.Conv2d) -> tuple[int, int]:
-    return layer.out_channels, layer.in_channels // max(1, layer.groups)
+        error.add_note(f"{name} applied its {type(synapse).__name__} to {x.dtype} [S, B, ...] = {list(x.shape)}")
+        raise
+    return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
 
 
 def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
@@ -231,7 +200,7 @@ def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     """Check an input against the first weights that it meets, if these declare their input size."""
     check_tensor(x, name, "an input [S, B, ...]")
-    layer = first_weights(synapse)
+    layer = next((part for part in synapse.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if layer is None:
         return
     if isinstance(layer, nn.Conv2d):
@@ -243,17 +212,11 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     dtype = layer.weight.dtype
     if dtype.itemsize < 4:
         raise TypeError(
-            f"{name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are float32 or "
-            f"float64; for lower precision use precision='bf16-grad' or 'bf16', or torch.autocast"
+            f"{name} has weights of {dtype}: statistics and membranes need float32 at least; for lower precision use "
+            f"precision='bf16-grad' or 'bf16', or torch.autocast"
         )
     if not fits or x.dtype != dtype:
-        also = f", or the network with .to({x.dtype})" if x.dtype in (torch.float32, torch.float64) else ""
-        reason = (
-            "time comes first, and channels and image size are those that the network was built for"
-            if not fits
-            else f"convert the input{also}"
-        )
-        raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")
+        raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], time first, got {x.dtype} {list(x.shape)}")
 
 
 class SpikeDropout(nn.Module):
@@ -524,17 +487,12 @@ class Residual(nn.Module):
 
         y, beside = through(dict(self.body.items()), x), through(dict(self.shortcut.items()), x)
         if y.shape != beside.shape:
-            raise ValueError(self.differs(list(y.shape[2:]), list(beside.shape[2:])))
+            raise ValueError(
+                f"{self.name} adds up {list(y.shape[2:])} of its body, which ends with {list(self.body)[-1]!r}, and "
+                f"{list(beside.shape[2:])} of its shortcut {list(self.shortcut)}"
+            )
         y = y + beside
         return through({"after": self.after}, y) if self.after is not None else y, tuple(states)
-
-    def differs(self, body: Sequence[int], shortcut: Sequence[int]) -> str:
-        """Return the message for a body and a shortcut of different shapes."""
-        beside = f"its shortcut's {list(self.shortcut)[-1]!r}" if self.shortcut else "its input, having no shortcut,"
-        return (
-            f"{self.name} adds up what its body's {list(self.body)[-1]!r} gives, {list(body)}, and what {beside} "
-            f"gives, {list(shortcut)}: they must have the same shape"
-        )
 
 
 class Readout(nn.Module):

@@ -153,8 +153,8 @@ class NetworkState:
         """
         if self.pooled:
             raise ValueError(
-                "samples cannot leave a batch in training: its statistics were taken over all of them; keep the whole "
-                "batch, or begin with state=None in evaluation mode"
+                "samples cannot leave a batch in training, whose statistics were taken over all of them: begin with "
+                "state=None in evaluation mode"
             )
         keep, mask = torch.as_tensor(keep), torch.as_tensor(keep).dtype == torch.bool
         if keep.ndim != 1 or (mask and len(keep) != self.batch) or (not mask and keep.dtype != torch.int64):
@@ -208,8 +208,8 @@ def _own(state: Any, method: str, *arguments: Any) -> Any:
     """Call a custom state's own method."""
     if not callable(own := getattr(state, method, None)):
         raise TypeError(
-            f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, "
-            f"or make it a tensor [B, ...], a tuple or a dict of such"
+            f"a block's state of type {type(state).__name__} has no {method}(): make it a tensor [B, ...], a tuple or "
+            f"a dict of such, or give it that method"
         )
     return own(*arguments)
 

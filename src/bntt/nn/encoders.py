@@ -264,11 +264,8 @@ class TimedEncoder(_Encoder):
         wanted, what = steps_of(steps, self.num_steps), self.facts.takes
         check_tensor(x, "the encoder", f"{what} [B, T, ...]")
         if x.ndim not in self.ranks or x.shape[1] != self.num_steps:
-            swapped = x.ndim > 2 and len(x) == self.num_steps
-            way = f"time is the first axis and must be the second, {what}.transpose(0, 1)" if swapped else ANEW
             raise ValueError(
-                f"{what} must be {self.form} with the encoder's T = {self.num_steps} steps, got shape {list(x.shape)}: "
-                f"{way}"
+                f"{what} must be {self.form} with the encoder's T = {self.num_steps} steps, got shape {list(x.shape)}"
             )
         x = x[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
         return self.drive(x).transpose(0, 1)
@@ -277,9 +274,6 @@ class TimedEncoder(_Encoder):
         """Return the first layer's input for samples in some steps, batch first."""
         check_values(x, self.facts.takes)
         return x
-
-
-ANEW = "cut or bin them again, or build encoder and network with their T"
 
 
 @ENCODERS("frames")
@@ -336,8 +330,6 @@ class SequenceEncoder(TimedEncoder):
         x = super().drive(x)
         if self.mean is None or self.std is None:
             return x
-        if len(self.mean) not in (1, x.shape[2]):
-            raise ValueError(f"mean and std have {len(self.mean)} features, the sequences have {x.shape[2]}")
         return (x - self.mean) / self.std
 
 
@@ -371,17 +363,12 @@ class NoisyEncoder(nn.Module):
         super().__init__()
         if not isinstance(encoder, PixelEncoder):
             raise TypeError(f"noise is for images: it needs an encoder of pixels, got {type(encoder).__name__}")
-        for fits, why in (
-            (math.isfinite(sigma) and sigma >= 0, f"sigma must be a finite number, 0 or more, got {sigma}"),
-            (where in ("pixels", "normalized"), f"where must be one of pixels, normalized, got {where!r}"),
-            (where == "pixels" or encoder.std is not None, "the encoder has no mean and std: choose where='pixels'"),
-            (
-                clip or getattr(encoder, "signed", True),
-                "unsigned rate coding takes pixels from 0 to 1, which unclipped noise leaves: take clip=True",
-            ),
-        ):
-            if not fits:
-                raise ValueError(why)
+        if not math.isfinite(sigma) or sigma < 0:
+            raise ValueError(f"sigma must be a finite number, 0 or more, got {sigma}")
+        if where not in ("pixels", "normalized") or (where == "normalized" and encoder.std is None):
+            raise ValueError(f"where must be pixels, or normalized if the encoder has mean and std, got {where!r}")
+        if not clip and not getattr(encoder, "signed", True):
+            raise ValueError("unsigned rate coding takes pixels from 0 to 1, which unclipped noise leaves: clip=True")
         sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses an invalid seed
         self.encoder, self.sigma, self.where, self.clip, self.seed = encoder, float(sigma), where, clip, seed
 
@@ -479,7 +466,7 @@ class PoissonEncoder(PixelEncoder):
         if asked and self.gradient is None:
             raise ValueError(
                 "the images ask for a gradient, but random spikes have none: choose an estimator, "
-                "PoissonEncoder(gradient=bntt.nn.expected) or bntt.nn.straight_through; or pass images.detach()"
+                "PoissonEncoder(gradient=bntt.nn.expected), or pass images.detach()"
             )
         keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, len(x), x.device))
         keys, values = step_keys(keys, torch.arange(wanted.start, wanted.stop, device=x.device)), x.detach()

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
@@ -151,20 +150,7 @@ NORMS: Kinds[nn.Module] = Kinds("norm", "channels", "num_steps", "threshold")
 
 def norm_builder(norm: str | NormBuilder) -> NormBuilder:
     """Return the function that makes a network's norms, by its name or as it was given."""
-    if isinstance(norm, str):
-        return NORMS.resolve(norm)
-    made = isinstance(norm, nn.Module)
-    try:
-        signature(norm).bind(8, 5, 1.0)
-    except TypeError:
-        made = True
-    if made:
-        kind = norm if isinstance(norm, type) else type(norm)
-        name = next((f": norm={name!r} makes it" for name, one in NORMS.items() if one.build is kind), "")
-        raise TypeError(
-            f"norm takes a name, or a function (channels, num_steps, threshold) -> norm, got {kind.__name__}{name}"
-        )
-    return norm
+    return NORMS.resolve(norm) if isinstance(norm, str) else norm
 
 
 NEURONS: Kinds[nn.Module] = Kinds(

@@ -52,8 +52,7 @@ class LIF(nn.Module):
 
     Raises:
         ValueError: on a leak or threshold out of range, or a leak per channel without ``channels``.
-        TypeError: on a leak or threshold that learns, or a rule, reset or surrogate that is no function of the kind, or
-            has parameters.
+        TypeError: on a leak or threshold that learns, or a rule, reset or surrogate that is no function of the kind.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -76,20 +75,13 @@ class LIF(nn.Module):
         home = str(getattr(surrogate, "__module__", "")).partition(".")[0]
         if home in ("spikingjelly", "snntorch"):
             raise TypeError(
-                f"surrogate must return do/du, but those of {home} return spikes: use Triangle(), FastSigmoid() or "
-                f"ArcTan(), or turn one into a slope (docs/how-to/own-rules.md)"
+                f"surrogate must return do/du, but those of {home} return spikes: see docs/how-to/own-rules.md"
             )
-        for name, value, way in (
-            ("leak", leak, "learn_leak=True learns one"),
-            ("threshold", threshold, "your own neurons can learn one (docs/how-to/own-neuron.md)"),
-        ):
+        for name, value in (("leak", leak), ("threshold", threshold)):
             shape = [*getattr(value, "shape", ())]
             if getattr(value, "requires_grad", False) or math.prod(shape) != 1:
-                raise TypeError(
-                    f"{name} is one number for all neurons of a LIF, got a tensor of {shape}, and LIF keeps only its "
-                    f"present value: {way}"
-                )
-        self._start = _without_parameters(Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input))
+                raise TypeError(f"{name} is one number for all neurons of a LIF, got a tensor of {shape}")
+        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
         known = learn_leak in (False, True, "layer", "channel")
         few = channels < 1 if channels is not None else learn_leak == "channel"
         if not known or few or (learn_leak and leak in (0, 1)):
@@ -116,7 +108,6 @@ class LIF(nn.Module):
 
     @neuron.setter
     def neuron(self, neuron: Neuron) -> None:
-        _without_parameters(neuron)
         self._start = neuron if self.leak_logit is None else replace(neuron, leak=self._start.leak)
 
     def forward(
@@ -138,16 +129,6 @@ class LIF(nn.Module):
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
         decays = ", decay_input=True" if neuron.decay_input else ""
         return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {_printed(neuron)}{decays}"
-
-
-def _without_parameters(neuron: Neuron) -> Neuron:
-    """Return a neuron whose rules have nothing to learn: no optimizer and no state dict would see it."""
-    for name in ("rule", "reset", "surrogate"):
-        part = getattr(neuron, name)
-        if isinstance(part, nn.Module) and any(True for _ in part.parameters()):
-            way = "your own neurons can (docs/how-to/own-neuron.md)"
-            raise TypeError(f"{name} has parameters, which LIF would neither train nor save: {way}")
-    return neuron
 
 
 def _printed(neuron: Any) -> str:

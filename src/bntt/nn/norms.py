@@ -49,10 +49,7 @@ def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
     """Refuse a window over time that is longer than the number of steps."""
     back = pooling.back if isinstance(pooling, Window) else None
     if back is not None and back >= num_steps:
-        raise ValueError(
-            f"{name} pools over {back + 1} steps, a step and {back} before it, but has only {num_steps}: "
-            f"take a shorter window, or Window(None) for all steps so far"
-        )
+        raise ValueError(f"{name} pools over {back + 1} steps, a step and {back} before it, but has only {num_steps}")
 
 
 class TemporalNorm(nn.Module):
@@ -175,25 +172,21 @@ class TemporalNorm(nn.Module):
         if call is ALL_STEPS and len(x) != self.num_steps:
             raise ValueError(
                 f"{self._label} takes all of its {self.num_steps} time steps unless a Call says otherwise, "
-                f"got [S, B, C, ...] = {list(x.shape)}: pass norm(x, Call(first=0), state), or "
-                f"use a network, whose advance(x, state) takes any number"
+                f"norm(x, Call(first=0), state), got [S, B, C, ...] = {list(x.shape)}"
             )
-        check_space(self._label, self.channels, x, call)
-        last, why = call.first + len(x) - 1, ""
+        last = call.first + len(x) - 1
         if x.numel() == 0:
-            why = f"got an empty batch, of shape {list(x.shape[1:])}"
-        elif last >= self.num_steps:
-            why = (
-                f"has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the network with "
-                f"num_steps={last + 1}, or stop earlier"
+            raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
+        if last >= self.num_steps:
+            raise ValueError(
+                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the "
+                f"network with num_steps={last + 1}, or stop earlier"
             )
-        elif self.training and self.method.pooling.looks_ahead and not call.whole:
-            why = (
-                f"takes its training statistics over all time steps, but this call has only some (steps {call.first}-"
-                f"{last}): train on all of them in one call; in eval() any cut works"
+        if self.training and self.method.pooling.looks_ahead and not call.whole:
+            raise ValueError(
+                f"{self._label} takes its training statistics over all time steps, but this call has only some (steps "
+                f"{call.first}-{last})"
             )
-        if why:
-            raise ValueError(f"{self._label} {why}")
         self.check_past(call.first, state)
         return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -202,7 +195,7 @@ class TemporalNorm(nn.Module):
         if self.training and first > 0 and state is None and self.method.pooling != Window(0):
             raise ValueError(
                 f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
-                f"t={first} has none: in training, begin with state=None at t=0"
+                f"t={first} has none"
             )
 
     def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
@@ -235,8 +228,7 @@ class TemporalNorm(nn.Module):
         if 1 in batch.count:
             raise ValueError(
                 f"{self._label} cannot take statistics over a single value in training "
-                f"(step t={first + batch.count.index(1)}): a variance needs at least two; "
-                f"use batches of two or more images (a DataLoader's last one may be smaller: drop_last=True), or eval()"
+                f"(step t={first + batch.count.index(1)}): use batches of two or more images, or eval()"
             )
         if self.put_off is not None:
             self.put_off(self, batch, running)
@@ -253,15 +245,6 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
     check_tensor(x, name, "a current [S, B, C, ...]")
     if x.ndim < 3 or x.shape[2] != channels:
         raise ValueError(f"{name} takes [S, B, C, ...], steps first, and has {channels} channels, got {list(x.shape)}")
-
-
-def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
-    """Refuse an input that could be a batch of images without time, unless the call names its steps."""
-    if call is ALL_STEPS and x.ndim == 4 and x.shape[1] == channels:
-        raise ValueError(
-            f"{name} takes [S, B, C, ...], steps first, and {list(x.shape)} may as well be images [B, C, H, W]: "
-            f"images are [S, B, C, H, W], and norm(x, Call()) says that these are steps of sequences [S, B, C, L]"
-        )
 
 
 class _Published(TemporalNorm):
@@ -463,7 +446,7 @@ class LayerNorm(nn.Module):
     ) -> tuple[Float[Tensor, "S B C *space"], None]:
         """Return ``(y, None)``, y of x's shape ``[S, B, C, ...]``."""
         check_current("LayerNorm", self.channels, x)
-        check_space("LayerNorm", self.channels, x, check_call(call))
+        check_call(call)
         dims = tuple(range(2, x.ndim))
         centred = x - x.mean(dims, keepdim=True)
         inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()

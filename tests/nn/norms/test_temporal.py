@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, TAB, TDBN, Call, LayerNorm, NoNorm, SharedBN
+from bntt.nn import BNTT, TAB, TDBN, Call, LayerNorm, NoNorm
 from tests.rows import each_row
 
 
@@ -36,14 +36,6 @@ def test_bntt_is_t_batch_norms_without_beta(space, training, dtype, momentum, rn
     assert torch.allclose(norm.gamma.grad, torch.stack([bn.weight.grad for bn in norms]), atol=10 * atol, rtol=0)
     assert torch.allclose(norm.running_mean, torch.stack([bn.running_mean for bn in norms]), atol=atol, rtol=0)
     assert torch.allclose(norm.running_var, torch.stack([bn.running_var for bn in norms]), atol=atol, rtol=0)
-
-
-@each_row("make", [BNTT, TDBN, SharedBN, TAB])
-def test_sequences_of_a_square_shape_are_steps_where_the_call_says_so(make, rng):
-    """Without a call, images without time whose height is the number of channels could be steps of sequences."""
-    x = torch.randn(6, 8, 8, 5, generator=rng)
-    assert torch.equal(make(8, 6)(x, Call())[0], make(8, 6)(x.unsqueeze(-1))[0].squeeze(-1))
-    assert LayerNorm(8)(x, Call())[0].shape == x.shape
 
 
 def test_a_refused_batch_leaves_the_statistics_alone_and_evaluation_takes_it():

@@ -13,10 +13,7 @@ from bntt.nn.call import NetworkState, Noise, evaluating, noise_of
 from bntt.nn.encoders import Encoder, steps_of
 from bntt.nn.network.measured import Measure, Trace
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
-from bntt.nn.tensor_checks import check_tensor
 from bntt.nn.untouched import remember, why_touched
-
-SAMPLES = "samples [B, ...]"
 
 
 class SpikingClassifier(nn.Module):
@@ -72,7 +69,6 @@ class SpikingClassifier(nn.Module):
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
         """
-        check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
         if steps is None:
             _check_steps(self.encoder, self.network)  # one of them may have been replaced
@@ -109,7 +105,6 @@ class SpikingClassifier(nn.Module):
             seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
 
         """
-        check_tensor(x, "the classifier", SAMPLES)
         first = 0 if state is None else state.steps
         noise = noise_of(state, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))
@@ -133,7 +128,6 @@ class SpikingClassifier(nn.Module):
         >>> trace.logits.shape, trace.spikes["fc1"].shape
         (torch.Size([6, 3, 10]), torch.Size([6, 8]))
         """
-        check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
         if steps is None:
             _check_steps(self.encoder, self.network)
@@ -193,8 +187,7 @@ def check_classifier(model: object, verb: str) -> None:
     """Refuse anything that is not a classifier."""
     if isinstance(model, SpikingClassifier):
         return
-    way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=..., mean=..., std=...), network)"
-    way = way if isinstance(model, SpikingNetwork) else ""
+    way = ": put an encoder before it" if isinstance(model, SpikingNetwork) else ""
     raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")
 
 
@@ -205,7 +198,7 @@ def check_answers(model: SpikingClassifier, taker: str) -> None:
     if place := next((name for name in ("the classifier", "network", "every module") if name in found), ""):
         raise TypeError(
             f"{taker} the answers after every step and calls neither classifier nor network as a whole, but {place} "
-            f"{found[place]}: put what it does into the encoder, a block or the readout, or remove it while measuring"
+            f"{found[place]}"
         )
 
 

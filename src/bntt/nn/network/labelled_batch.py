@@ -56,10 +56,7 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
 
 
 def _takes_first(epoch: Callable[..., Any]) -> bool:
-    try:
-        found = signature(epoch).parameters.get("first")
-    except (TypeError, ValueError):  # a callable that Python cannot look into
-        return False
+    found = signature(epoch).parameters.get("first")
     return found is not None and found.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -70,13 +67,7 @@ def _checked(batches: Iterator[Samples]) -> Iterator[Samples]:
         yield inputs, _labels(labels, len(inputs)), index
 
 
-LOADERS = "bntt.data.SampleLoader of a set, a torch DataLoader, or a list of such pairs"
-
-
 def _numbered(loader: Any) -> Iterator[Samples]:
-    if not isinstance(loader, Iterable):
-        kind = type(loader).__name__
-        raise TypeError(f"a loader yields (inputs, labels), got {kind}, which yields nothing: give a {LOADERS}")
     start = 0
     for batch in loader:
         inputs, given = _parts(batch, "a loader must yield pairs (inputs, labels)", 2)
