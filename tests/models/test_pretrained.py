@@ -13,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from bntt.analysis import gamma_profile
+from bntt.analysis import evaluate, gamma_profile
 from bntt.cli import main as cli
-from bntt.data import fashion_mnist_bundled
+from bntt.data import SampleLoader, fashion_mnist_bundled
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import simulate
 from bntt.models import PRETRAINED, PretrainedError, pretrained, pretrained_facts
@@ -123,6 +123,13 @@ def test_the_bundled_images_are_right_as_often_as_the_facts_say(name):
     """To the image in float64; in float32 ties fall otherwise on other processors."""
     facts = pretrained_facts(name)
     assert maker().bundled_hits(pretrained(name), facts, 100) == facts.bundled_test["right_of_100"]
+
+
+@pytest.mark.slow
+def test_the_thousand_bundled_images_in_float32():
+    facts, loader = pretrained_facts().bundled_test, SampleLoader(fashion_mnist_bundled().test, 250)
+    right = evaluate(pretrained(), loader, seed=facts["seed"], draws=1).accuracy.correct[0][-1]
+    assert abs(right - facts["right_of_1000"]) <= 15
 
 
 def as_folder(name: str) -> str:

@@ -281,7 +281,6 @@ def bad_input(value: float, where=(2, 1, 3)) -> Tensor:
         (lambda: SMALL(num_steps=5).trace(bad_input(-INF)), ValueError, "t=2 in sample 1"),
         (lambda: gone_on(5, bad_input(NAN), 2), ValueError, "t=2 in sample 1"),
         (lambda: check_finite_input(torch.tensor([[[0.0, NAN]]]).expand(9, 1, 2), 0), ValueError, "t=0 in sample 0"),
-        (lambda: SMALL(num_steps=4).advance(torch.ones(4, 2, 6), measure="spikes"), TypeError, "measure"),
         (lambda: measured(("fc9", (0,))), ValueError, "'fc9'.*fc1"),
         (lambda: measured(("fc1", (8,))), ValueError, r"\[8\]"),
         (lambda: Measure(membrane=("fc1", (0,)), gradient=True), ValueError, "membrane|one at a time"),

@@ -373,7 +373,7 @@ def vgg9(
 
     Raises:
         ValueError: on an unknown name, or sizes that do not fit; the message says which, and what would fit.
-        TypeError: on an unknown keyword argument; the message names the nearest.
+        TypeError: on an unknown keyword argument.
 
     >>> sum(p.numel() for p in vgg9(num_classes=10, num_steps=25).parameters()) - 25 * 2176
     5938880

@@ -87,18 +87,13 @@ class SpikingLayer(NamedTuple):
 
 def check_stage(module: object, name: str, returns: str) -> None:
     """Refuse an object that cannot be called as a stage."""
-    takes: inspect.Signature | str = "nothing: it cannot be called"
-    if callable(module):
-        takes = inspect.signature(module.forward if isinstance(module, nn.Module) else module)
-        try:
-            takes.bind(None, None, None)
-            return
-        except TypeError:
-            takes = f"({', '.join(takes.parameters)})"
-    raise TypeError(
-        f"{name} must take (x [S, B, ...], call, state) and return ({returns}, state); "
-        f"{type(module).__name__} takes {takes}"
-    )
+    try:
+        inspect.signature(module.forward if isinstance(module, nn.Module) else module).bind(None, None, None)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must take (x [S, B, ...], call, state) and return ({returns}, state), which "
+            f"{type(module).__name__} does not: {error}"
+        ) from None
 
 
 def check_layers(block: nn.Module, name: str) -> None:
@@ -108,7 +103,7 @@ def check_layers(block: nn.Module, name: str) -> None:
     if not listed or len({layer.name for layer in layers}) < len(layers):
         raise TypeError(
             f"{name} must list the layers that spike in it: give {type(block).__name__} a property layers, a tuple of "
-            f"SpikingLayer, each with a name of its own (layer.under('a') for layer in self.a.layers), got {layers!r}"
+            f"SpikingLayer, each with a name of its own, got {layers!r}"
         )
 
 

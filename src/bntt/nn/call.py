@@ -44,9 +44,7 @@ def index_of(index: Tensor | None, batch: int, device: torch.device | None = Non
         return torch.arange(batch, device=device or "cpu")
     check_tensor(index, "the network", "index")
     if index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool:
-        raise ValueError(
-            f"index must name each of the {batch} samples by an integer, got {index.dtype} {list(index.shape)}"
-        )
+        raise ValueError(f"index must name each of the {batch} samples, got {index.dtype} {list(index.shape)}")
     return index.to(device, torch.int64)
 
 
@@ -108,8 +106,7 @@ def check_call(call: Call) -> Call:
     """Refuse a state in the place of the call."""
     if not isinstance(call, Call):
         raise TypeError(
-            f"the second argument says which steps a part is called for, a Call, got {type(call).__name__}: the state "
-            f"is the third, part(x, Call(first=t), state)"
+            f"a part is called as part(x, Call(first=t), state), got {type(call).__name__} in place of the Call"
         )
     return call
 

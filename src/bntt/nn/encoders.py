@@ -104,10 +104,8 @@ def check_values(x: Tensor, what: str, *, unit: str = "") -> None:
     """
     check_tensor(x, "the encoder", what)
     if not x.is_floating_point() or x.is_meta:
-        raise TypeError(
-            f"the encoder takes floating point {what}, got {x.dtype}{' with no values' * x.is_meta}: convert whole "
-            f"numbers with .float(), and divide by 255 where pixels are bytes"
-        )
+        values = " with no values" * x.is_meta
+        raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}{values}: divide bytes by 255")
     if x.numel() == 0:
         raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
     if is_mapped(x):

@@ -228,7 +228,7 @@ class TemporalNorm(nn.Module):
         if 1 in batch.count:
             raise ValueError(
                 f"{self._label} cannot take statistics over a single value in training "
-                f"(step t={first + batch.count.index(1)}): use batches of two or more images, or eval()"
+                f"(step t={first + batch.count.index(1)}): use batches of two or more images, drop_last=True, or eval()"
             )
         if self.put_off is not None:
             self.put_off(self, batch, running)
@@ -477,12 +477,7 @@ Buffers = dict[tuple[nn.Module, str], Tensor]
 
 
 class HeldStatistics:
-    """Statistics of the training passes inside :func:`hold_statistics`; returned by :func:`hold_statistics`.
-
-    Args:
-        before: each norm's receiver before the block.
-        own: buffers of foreign parts before the block.
-    """
+    """Statistics of the training passes inside :func:`hold_statistics`; returned by :func:`hold_statistics`."""
 
     def __init__(self, before: dict[TemporalNorm, PutOff], own: Buffers) -> None:
         self.before, self.own = before, own

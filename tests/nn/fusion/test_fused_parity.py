@@ -95,35 +95,39 @@ def test_every_part_is_what_its_modules_are(kind, training, recompute, chunk, ba
     rng.manual_seed(3)  # of numbers without a tie, which could fall either way
     for name, make in NETS[kind].items():
         with noting(name), poisoned():
-            (ours, theirs), x = pair(make()), spikes_of(T, batch, rng)
+            (ours, theirs), x = pair(make(), dtype=torch.float64), spikes_of(T, batch, rng)
             assert not ours.plan(x.shape).reason
             choose(ours, recompute=recompute)
             with torch.no_grad():
-                assert close(ours(x), theirs(x))
+                assert close(ours(x), theirs(x.double()))
             for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
-                assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
+                assert torch.allclose(p.to(q.dtype), q, rtol=1e-5, atol=1e-6)
             ours.load_state_dict(theirs.state_dict())
             ours.train(training), theirs.train(training)
             alike(ours, theirs, x, seed=1, draw=3)
             ours.eval(), theirs.eval()
             with torch.no_grad():
-                assert close(ours(x[:, :1].to(torch.int8)), theirs(x[:, :1]))
+                assert close(ours(x[:, :1].to(torch.int8)), theirs(x[:, :1].double()))
 
 
 @pairs(
-    kind=NETS, training=[True, False], recompute=["never", 2], sizes=[[2, 5], [1, 3, 3], [7]], detached=[True, False]
+    kind=["norms", "leaks", "inputs that decay", "residual", "folded"],
+    training=[True, False],
+    recompute=["never", 2],
+    sizes=[[2, 5], [1, 3, 3]],
+    detached=[True, False],
 )
 def test_every_part_goes_on_from_a_state(kind, training, recompute, sizes, detached, rng):
     """What earlier steps left counts, in every gradient; or in none that goes through it, where it is detached."""
     for name, make in NETS[kind].items():
         with noting(name):
-            (ours, theirs), x = pair(make().train(training)), spikes_of(T, 4, rng)
+            (ours, theirs), x = pair(make().train(training), dtype=torch.float64), spikes_of(T, 4, rng)
             if training and any(bntt.nn.norm_facts(part).looks_ahead for part in ours.modules()):
                 continue
             choose(ours, recompute=recompute)
-            for net in (ours, theirs):
+            for net, given in ((ours, x), (theirs, x.double())):
                 state, loss = None, torch.zeros(())
-                for part in x.split(sizes):
+                for part in given.split(sizes):
                     logits, state = net.advance(part, state, **({} if state else {"seed": 1}))
                     loss, state = loss + loss_of(logits), state.detach() if detached else state
                 loss.backward()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import bntt
@@ -20,10 +21,40 @@ from bntt.nn import LIF, SpikingNetwork
 from bntt.nn.network import advance as kept
 from tests.kernels import needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
-from tests.nn.networks import small, spikes_of
+from tests.nn.networks import close, small, spikes_of
 
 pytestmark = needs_kernels
 Net = SpikingNetwork
+
+
+PRODUCTS = (nn.functional.linear, torch.conv2d)
+
+
+class Halved(TorchFunctionMode):
+    """Every product gives half of what it would."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        return out / 2 if function in PRODUCTS else out
+
+
+class Quiet(Tensor):
+    """Weights with a product of their own."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        out = super().__torch_function__(function, types, args, kwargs or {})
+        return out.as_subclass(Tensor) / 2 if function in PRODUCTS else out
+
+
+@contextlib.contextmanager
+def patched(kind: type, name: str, value: Any = None) -> Iterator[None]:
+    before = getattr(kind, name)
+    setattr(kind, name, value or (lambda self, *args: before(self, *args) / 2))
+    try:
+        yield
+    finally:
+        setattr(kind, name, before)
 
 
 class Convolutions(TorchDispatchMode):
@@ -44,8 +75,8 @@ def put(net: Net, name: str, value: Tensor) -> None:
     setattr(conv2(net), name, nn.Parameter(value))
 
 
-def swap(net: Net, other: Tensor) -> None:
-    torch.utils.swap_tensors(conv2(net).weight, nn.Parameter(other))
+def swap(layer: nn.Module, other: Tensor) -> None:
+    torch.utils.swap_tensors(layer.weight, nn.Parameter(other))
 
 
 def set_data(net: Net, value: Tensor) -> None:
@@ -57,10 +88,14 @@ def told(net: Net) -> None:
     bntt.weights_changed()
 
 
-def step(net: Net) -> None:
+def last(net: Net) -> Tensor:
+    return net.readout.synapse.weight
+
+
+def step(net: Net, kind: type[torch.optim.Optimizer], **options: bool) -> None:
     weight = conv2(net).weight
     weight.grad = torch.ones_like(weight)
-    torch.optim.SGD([weight], lr=0.3, fused=True).step()
+    kind([weight], lr=0.3, **options).step()
 
 
 def neuron(net: Net) -> None:
@@ -99,7 +134,9 @@ CHANGES: dict[str, Callable[[Net], contextlib.AbstractContextManager]] = {
     "autocast": lambda net: torch.autocast("cpu", torch.bfloat16),
     "a function mode": lambda net: Halved(),
     "a dispatch mode": lambda net: Convolutions(),
-    "a patched class": lambda net: patched(nn.Conv2d, "forward"),
+    "a patched class": lambda net: patched(nn.Linear, "forward"),
+    "a patched convolution": lambda net: patched(nn.Conv2d, "_conv_forward"),
+    "a patched call": lambda net: patched(nn.AvgPool2d, "__call__"),
     "a patched property": lambda net: patched(LIF, "neuron", property(lambda self: replace(self._start, leak=0.1))),
     "a forward of its own": only(own_forward),
     "in place": only(lambda net: conv2(net).weight.mul_(1.5)),
@@ -107,14 +144,18 @@ CHANGES: dict[str, Callable[[Net], contextlib.AbstractContextManager]] = {
     "gamma in place": only(lambda net: net.blocks["conv2"].norm.gamma.mul_(2)),
     "a running variance in place": only(lambda net: net.blocks["conv2"].norm.running_var.mul_(4)),
     "one row of a running mean": only(lambda net: net.blocks["fc1"].norm.running_mean[3:].add_(1)),
-    "an optimizer": only(step),
+    "fused SGD": only(lambda net: step(net, torch.optim.SGD, fused=True)),
+    "fused Adam": only(lambda net: step(net, torch.optim.Adam, fused=True)),
+    "SGD by loops": only(lambda net: step(net, torch.optim.SGD, foreach=False)),
     "values, told": only(told),
     "other data": only(lambda net: set_data(net, conv2(net).weight * 2)),
     "data that lies otherwise": only(lambda net: set_data(net, conv2(net).weight.data.transpose(2, 3))),
     "data with a lazy sign": only(lambda net: set_data(net, torch._neg_view(conv2(net).weight.data))),
-    "swapped": only(lambda net: swap(net, conv2(net).weight * 2)),
-    "a subclass": only(lambda net: swap(net, conv2(net).weight.detach().as_subclass(Quiet))),
+    "swapped": only(lambda net: swap(conv2(net), conv2(net).weight * 2)),
+    "a subclass": only(lambda net: swap(conv2(net), conv2(net).weight.detach().as_subclass(Quiet))),
+    "a subclass at the end": only(lambda net: swap(net.readout.synapse, last(net).detach().as_subclass(Quiet))),
     "a new parameter": only(lambda net: put(net, "weight", conv2(net).weight * 2)),
+    "a new bias": only(lambda net: put(net, "bias", conv2(net).bias + 1)),
     "no bias": only(lambda net: setattr(conv2(net), "bias", None)),
     "a state dict": only(
         lambda net: net.load_state_dict({k: v * 1.5 for k, v in net.state_dict().items()}, assign=True)
@@ -152,23 +193,25 @@ class Circular(nn.Conv2d):
 
 @pytest.mark.parametrize("kind", CHANGES)
 def test_what_changes_is_noticed_at_once(kind, rng, used):
-    """In mid-stream and from rest, with a chain made anew where there may be one."""
+    """In mid-stream, whatever weights the state has packed, and from rest; with a new chain where there may be one."""
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     net.blocks["fc1"].norm.gamma.data.mul_(2)
     for _ in range(2):
         before, _ = stream(net, x)
     _, state = stream(net, x[:2])
-    assert len(used) == 2 * T + 1
+    assert len(used) >= 2 * T
     used.clear()
+    fresh = replace(state, prepared=Prepared())
     with CHANGES[kind](net):
-        state = replace(state, prepared=Prepared())
-        for first in (True, False, False):
-            got, _ = stream(net, x[2:3], state)
-            assert not (first and used)
-            assert equal(got, anew(net, x[2:3], state))
+        for number, given in enumerate((state, fresh, state)):
+            got, _ = stream(net, x[2:3], given)
+            assert number or not used or kind == "a subclass at the end", "the readout is in no chain"
+            assert equal(got, anew(net, x[2:3], fresh))
         after, _ = stream(net, x)
         assert equal(after, anew(net, x))
         assert not equal(after, before)
+        net.compute = bntt.Compute("reference")
+        assert all(map(close, after, stream(net, x)[0])), "as plain PyTorch has it"
 
 
 @pytest.mark.parametrize("compute", [bntt.Compute("reference"), bntt.Compute(events="never")])

@@ -30,7 +30,7 @@ FLOATS = [
         *((labels, torch.float32, SHARES) for labels in FLOATS),
     ],
 )
-def test_labels_of_any_type(labels, dtype, values):
+def test_labels_of_any_type(labels, dtype, values, no_hook):
     ((_, found, _),) = samples([(IMAGES, labels)], 0)
     assert found.dtype == dtype
     assert found.tolist() == values

@@ -1,5 +1,6 @@
 """A network at another T: its tables by the formulas, its numbers beside networks whose tables are set by hand."""
 
+import pytest
 import torch
 
 import bntt
@@ -102,6 +103,17 @@ def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rn
                 if isinstance(table, torch.nn.Parameter):
                     assert len(table.grad) == 8, name
                     assert table.grad.reshape(8, -1).any(1).all(), name
+
+
+@each_row("norm, table", [("bntt", "gamma"), ("tebn", "step_scale")])
+def test_holding_a_last_step_near_silence_is_told(norm, table, rng):
+    net = built(norm, rng)
+    with torch.no_grad():
+        getattr(net.blocks["fc2"].norm, table)[-1] = 0.02
+    with pytest.warns(UserWarning, match=r"0\.02.* in fc2"):
+        retime(net, 8, "hold")
+    for wanted, how in ((8, "interpolate"), (5, "hold"), (3, "truncate")):
+        retime(net, wanted, how)
 
 
 def test_tied_tables_stay_tied():

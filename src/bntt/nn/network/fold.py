@@ -82,9 +82,7 @@ def _why_not(block: Any) -> str:
     if type(block.norm) not in FAMILY:
         return f"its norm is {type(block.norm).__name__}, which is not from the library"
     if isinstance(block, CurrentBlock):
-        return (
-            "its current is added to another's, so two scales would reach one neuron: only a SpikingBlock's is folded"
-        )
+        return "its current is added to another's, so two scales would reach one neuron"
     if type(block.lif) is not LIF:
         return f"its norm is followed by {type(block.lif).__name__}, and not by LIF"
     if type(block.lif.neuron) is not Neuron:
@@ -131,8 +129,8 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
             _retime_part(module, num_steps, how, tied)
         elif alone or getattr(module, "num_steps", None) is not None:
             raise TypeError(
-                f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps that cannot be changed: "
-                f"retime a network before it is folded, or build it with num_steps={num_steps}"
+                f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps that cannot be changed: retime a "
+                f"network before it is folded"
             )
     new.num_steps = bind_modules(new.blocks, new.readout)
     if how == "hold" and (faint := faint_at_the_end(network)) and num_steps > (network.num_steps or num_steps):

@@ -89,8 +89,7 @@ def check_finite_input(x: Tensor, first: int) -> None:
         return
     step, sample = (~torch.isfinite(seen)).flatten(2).any(2).nonzero()[0].tolist()
     raise ValueError(
-        f"the network's input is not finite, first at step t={first + step} in sample {sample} of the batch: "
-        f"a NaN membrane would never fire again, and nothing would show it"
+        f"the network's input is not finite, first at step t={first + step} in sample {sample} of the batch"
     )
 
 
@@ -196,9 +195,9 @@ def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
     known = [part for part in layer.synapse.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     others = {id(p) for p in layer.synapse.parameters()} - {id(p) for part in known for p in part.parameters()}
     if len(known) != 1 or others:
+        kind = type(layer.synapse).__name__
         raise TypeError(
-            f"what arrives at the weights of layer {layer.name!r} cannot be counted: its synapse, a "
-            f"{type(layer.synapse).__name__}, is not one nn.Conv2d or nn.Linear"
+            f"what arrives at layer {layer.name!r} cannot be counted: its {kind} is not one Conv2d or Linear"
         )
     return known[0]
 

@@ -142,8 +142,10 @@ class SpikingNetwork(nn.Module):
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "; to stop earlier on purpose, pass steps=; advance(x, state) takes any number of steps" * (not steps)
-            raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
+            raise ValueError(
+                f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}: to stop earlier, pass "
+                f"steps=; advance(x, state) takes any number"
+            )
         self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
@@ -204,8 +206,6 @@ class SpikingNetwork(nn.Module):
         self._check_steps(x, 0 if state is None else state.steps)
         if state is not None and len(state.blocks) != len(self.blocks):
             raise ValueError(f"the state is of a network of {len(state.blocks)} blocks, this has {len(self.blocks)}")
-        if not isinstance(measure, Measure):
-            raise TypeError(f"measure must be a Measure(spikes=, ...), got {measure!r}")
         noise = noise_of(state, x.shape[1], seed, draw, index)
         check_finite_input(x, 0 if state is None else state.steps)
         if measure.membrane is not None and (layer := measure.membrane[0]) not in self.layers:
