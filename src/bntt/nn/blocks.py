@@ -482,12 +482,17 @@ class Residual(nn.Module):
 
         y, beside = through(dict(self.body.items()), x), through(dict(self.shortcut.items()), x)
         if y.shape != beside.shape:
-            raise ValueError(
-                f"{self.name} adds up {list(y.shape[2:])} of its body, which ends with {list(self.body)[-1]!r}, and "
-                f"{list(beside.shape[2:])} of its shortcut {list(self.shortcut)}"
-            )
+            raise ValueError(self.differs(y.shape[2:], beside.shape[2:]))
         y = y + beside
         return through({"after": self.after}, y) if self.after is not None else y, tuple(states)
+
+    def differs(self, body: Sequence[int], shortcut: Sequence[int]) -> str:
+        """Return the message for a body and a shortcut of different shapes."""
+        last = list(self.body)[-1]
+        return (
+            f"{self.name} adds up what its body's {last!r} gives, {list(body)}, and {list(shortcut)} of its shortcut "
+            f"{list(self.shortcut)}: they must have the same shape"
+        )
 
 
 class Readout(nn.Module):

@@ -105,7 +105,9 @@ def check_values(x: Tensor, what: str, *, unit: str = "") -> None:
     check_tensor(x, "the encoder", what)
     if not x.is_floating_point() or x.is_meta:
         values = " with no values" * x.is_meta
-        raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}{values}: divide bytes by 255")
+        raise TypeError(
+            f"the encoder takes floating point {what}, got {x.dtype}{values}: divide by 255 if they are bytes"
+        )
     if x.numel() == 0:
         raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
     if is_mapped(x):

@@ -445,7 +445,7 @@ def _residual(nodes: list[FusedNode], site: Site, block: Residual, at: Place) ->
     (body, layout), (beside, other) = (
         _chain(nodes, site, dict(parts.items()), at) for parts in (block.body, block.shortcut)
     )
-    need(layout == other, f"its body and its shortcut have the shapes {list(layout.shape)} and {list(other.shape)}")
+    need(layout == other, block.differs(layout.shape, other.shape))
     total = _append(nodes, FusedNode(Sum(())), body, beside), layout
     return total if block.after is None else _chain(nodes, site, {"after": block.after}, total)
 
