@@ -3,7 +3,6 @@
 from bntt.analysis.accuracy import Accuracy as Accuracy
 from bntt.analysis.accuracy import Difference as Difference
 from bntt.analysis.accuracy import Summary as Summary
-from bntt.analysis.accuracy import Surprise as Surprise
 from bntt.analysis.accuracy import UnvaryingInput as UnvaryingInput
 from bntt.analysis.accuracy import paired_difference as paired_difference
 from bntt.analysis.accuracy import wilson as wilson

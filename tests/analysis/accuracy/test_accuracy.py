@@ -4,12 +4,7 @@ import pytest
 from scipy import stats
 
 from bntt.analysis import Accuracy
-from bntt.analysis.accuracy import (
-    Difference,
-    Summary,
-    paired_difference,
-    wilson,
-)
+from bntt.analysis.accuracy import Difference, Summary, paired_difference, wilson
 
 
 def test_accuracy_by_hand():
@@ -32,34 +27,19 @@ def test_wilson_against_published_values():
 
 
 def test_mean_deviation_and_interval_by_hand():
-    """sd of 2, 4, 9 is sqrt(13); t(0.975, 2) = 4.302653."""
-    found = Summary((2.0, 4.0, 9.0))
-    assert (found.n, found.mean) == (3, 5.0)
-    assert found.sd == pytest.approx(13**0.5)
-    half = 4.302653 * (13 / 3) ** 0.5
+    """sd of 2, 4, 9 is sqrt(13); t(0.975, 2) = 4.302653; one start has neither."""
+    found, half = Summary((2.0, 4.0, 9.0)), 4.302653 * (13 / 3) ** 0.5
+    assert (found.n, found.mean, found.sd) == (3, 5.0, pytest.approx(13**0.5))
     assert found.interval == pytest.approx((5 - half, 5 + half), abs=1e-5)
+    assert (Summary((7.0,)).mean, Summary((7.0,)).sd, Summary((7.0,)).interval) == (7.0, None, None)
 
 
-def test_one_start_has_no_spread_and_none_no_mean():
-    found = Summary((7.0,))
-    assert (found.mean, found.sd, found.interval) == (7.0, None, None)
-    with pytest.raises(ValueError, match="no start"):
-        Summary(())
-
-
-def test_the_paired_interval_is_scipys():
-    one, other = ([80 + 3 * float(x) for x in values] for values in ([0.1, 0.4, 0.2, 0.9], [0.3, 0.1, 0.0, 0.2]))
-    found = paired_difference(dict(enumerate(one)), dict(enumerate(other)))
-    expected = stats.ttest_rel(one, other).confidence_interval(0.95)
+def test_differences_are_paired_by_shared_seeds_and_their_interval_is_scipys():
+    one, other = {0: 80.3, 1: 81.2, 2: 80.6, 3: 82.7, 9: 1.0}, {3: 80.6, 2: 80.0, 1: 80.3, 0: 80.9, 8: 5.0}
+    found = paired_difference(one, other)
+    assert found.values == pytest.approx((-0.6, 0.9, 0.6, 2.1))
+    expected = stats.ttest_rel([one[n] for n in range(4)], [other[n] for n in range(4)]).confidence_interval(0.95)
     assert found.interval == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-def test_only_shared_seeds_count_and_the_sign_is_the_firsts():
-    found = paired_difference({0: 5.0, 1: 7.0, 2: 1.0}, {1: 4.0, 2: 3.0, 3: 9.0})
-    assert found.values == (3.0, -2.0)
-    assert found.mean == 0.5
-    with pytest.raises(ValueError, match="no seed is shared"):
-        paired_difference({0: 1.0}, {1: 1.0})
 
 
 def test_superiority_counts_ties_by_half():
@@ -68,9 +48,9 @@ def test_superiority_counts_ties_by_half():
     assert (round(low, 3), round(high, 3)) == (0.439, 1.0)  # Wilson of 3 of 3
 
 
-def test_what_is_not_finite_is_refused():
-    for wrong in (float("nan"), float("inf"), float("-inf")):
-        with pytest.raises(ValueError, match="a mean needs finite numbers"):
-            Summary((1.0, wrong))
-        with pytest.raises(ValueError, match="a mean needs finite numbers"):
-            paired_difference({0: 1.0, 1: wrong}, {0: 1.0, 1: 2.0})
+def test_a_mean_needs_finite_numbers_of_shared_starts():
+    for values in ((), (1.0, float("nan")), (1.0, float("inf")), (1.0, float("-inf"))):
+        with pytest.raises(ValueError, match="finite"):
+            Summary(values)
+    with pytest.raises(ValueError, match="seed"):
+        paired_difference({0: 1.0}, {1: 1.0})

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from bntt.analysis import Activity
-from bntt.analysis.accuracy import MOST_SPANS, spans
 from bntt.analysis.activity import Finding
 from bntt.analysis.activity.spike_activity import health, untrained_activity
 from bntt.models import mlp, resnet20
@@ -36,26 +35,22 @@ def kinds(found: tuple[Finding, ...]) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(one.layer, one.kind, one.steps) for one in found]
 
 
-def test_a_network_in_order_has_no_finding():
-    assert health(activity(fc1=firing(), fc2=firing(), fc3=firing()), chain()) == ()
-
-
 def test_dead_layers_and_those_behind_them():
+    assert health(activity(fc1=firing(), fc2=firing(), fc3=firing()), chain()) == ()
     found = health(activity(fc1=firing(), fc2=0 * firing(), fc3=0 * firing()), chain())
     assert kinds(found) == [("fc2", "dead", (0, 1, 2, 3, 4)), ("fc3", "dead", (0, 1, 2, 3, 4))]
     assert [one.share for one in found] == [1.0, 1.0]
-    assert found[0].text.startswith("layer fc2 never fires: lower its threshold, the weight decay of γ")
-    assert found[1].text == "layer fc3 never fires either: layer fc2 comes before it, fix that layer first"
+    assert "weight decay" in found[0].text
+    assert "fc2 comes before" in found[1].text
     bare = health(activity(fc1=0 * firing(), fc2=firing(), fc3=firing()), chain(norm="none"))
-    assert bare[0].text.endswith("never fires: give it a norm, or lower its threshold")
+    assert "give it a norm" in bare[0].text
 
 
 def test_silent_in_some_steps():
     found = health(activity(fc1=firing(1, 2), fc2=firing(3, 4), fc3=firing()), chain())
     assert kinds(found) == [("fc1", "silent", (1, 2)), ("fc2", "silent", (3, 4))]
     assert [one.share for one in found] == [0.4, 0.4]
-    assert found[0].text.startswith("layer fc1 is silent at steps 2-3, where it could fire: lower its threshold")
-    assert found[1].text == "layer fc2 is silent at steps 4-5, where it could fire: fewer steps may be enough"
+    assert ["fewer steps" in one.text for one in found] == [False, True]
 
 
 def test_saturated_above_a_rate_of_95_percent():
@@ -65,7 +60,7 @@ def test_saturated_above_a_rate_of_95_percent():
     full[2:4] = 0.97 * SEEN
     (found,) = health(activity(fc1=full, fc2=firing(), fc3=firing()), chain())
     assert (found.layer, found.kind, found.steps, found.share) == ("fc1", "saturated", (2, 3), 0.4)
-    assert found.text.startswith("layer fc1 fires at steps 3-4 in up to 97.0% of its neurons")
+    assert "97.0%" in found.text
 
 
 def test_channels_that_never_fired():
@@ -73,10 +68,8 @@ def test_channels_that_never_fired():
     some[:, 1:3] = 0
     once = some.clone()
     once[4, 1] = 1
-    first, second = health(activity(fc1=firing(), fc2=some, fc3=once), chain())
-    assert (first.layer, first.kind, first.share) == ("fc2", "idle", 0.5)
-    assert first.text.startswith("layer fc2 never fires in 2 of its 4 channels: lower")
-    assert (second.layer, second.share) == ("fc3", 0.25)
+    found = health(activity(fc1=firing(), fc2=some, fc3=once), chain())
+    assert [(one.layer, one.kind, one.share) for one in found] == [("fc2", "idle", 0.5), ("fc3", "idle", 0.25)]
 
 
 def test_silence_that_the_rule_explains_is_no_fault():
@@ -111,8 +104,8 @@ def test_variances_that_collapsed_and_what_they_amplify():
         norm.gamma[3, 1] = -2.0
     (found,) = health(activity(fc1=firing(), fc2=firing(), fc3=firing()), net)
     assert (found.layer, found.kind, found.steps, found.share) == ("fc2", "collapsed", (1, 3), 3 / 20)
-    assert "in 3 of 20 (step, channel) pairs, at steps 2, 4:" in found.text
-    assert found.text.endswith(f"multiplied by up to {2 / math.sqrt(1.9e-4):.3g}")
+    assert "3 of 20 (step, channel) pairs, at steps 2, 4:" in found.text
+    assert found.text.endswith(f" {2 / math.sqrt(1.9e-4):.3g}")
 
 
 def test_variances_that_the_rule_lets_collapse_are_no_fault():
@@ -127,7 +120,7 @@ def test_variances_that_the_rule_lets_collapse_are_no_fault():
         net.layers["fc1"].norm.running_var[1] = 0
     found = health(counts, net)
     assert kinds(found) == [("fc1", "collapsed", (1,)), ("fc3", "collapsed", (2,))]
-    assert found[0].text.endswith("multiplied by up to 100")
+    assert found[0].text.endswith(" 100")
 
 
 @pytest.mark.parametrize("norm", ["tdbn", "tebn"])
@@ -140,12 +133,12 @@ def test_one_variance_for_all_steps(norm):
             net.layers["fc2"].norm.step_scale[3] = 3.0
     (found,) = health(activity(fc1=firing(0), fc2=firing(0, 1), fc3=firing(0, 1, 2)), net)
     assert (found.kind, found.steps, found.share) == ("collapsed", (0, 1, 2, 3, 4), 0.25)
-    assert "in 1 of 4 channels: any deviation would be multiplied by up to " in found.text
+    assert "1 of 4 channels" in found.text
     assert found.text.endswith(" 150" if norm == "tebn" else " 50")
 
 
 def test_other_layers_are_refused():
-    with pytest.raises(ValueError, match=r"the activity is of layers \['fc1'\], the network has \['fc1', 'fc2', 'fc3'"):
+    with pytest.raises(ValueError, match="fc3"):
         health(activity(fc1=firing()), chain())
 
 
@@ -172,10 +165,3 @@ def test_untrained_residual_networks_are_in_order(form, fire, rng):
     texts = [one.text for one in health(short, net) if one.kind == "dead"]
     assert bool(texts) == ((form, fire) == ("basic", "before"))
     assert all("take num_steps=20 or more" in text or "never fires either" in text for text in texts)
-
-
-def test_steps_are_said_in_spans():
-    assert spans([3]) == "step 4"
-    assert spans([0, 1, 3, 4, 5, 9]) == "steps 1-2, 4-6, 10"
-    assert spans(range(0, 20, 2)) == "steps 1, 3, 5, 7, ..."
-    assert spans(range(0, 20, 2)).count(",") == MOST_SPANS

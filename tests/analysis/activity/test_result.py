@@ -1,32 +1,16 @@
-"""The record of activity: its numbers by hand, what it shows, and kept files that it reads."""
-
-import json
+"""The record of activity: its numbers by hand, and what its pictures leave out."""
 
 import pytest
 from scipy import stats
 
 from bntt.analysis.activity import ActivityResult, depth_correlation
 from bntt.analysis.result import result_from
-from bntt.charts.files import draw_figure
-from tests.evidence import RESULTS
 
-KEPT = sorted([*RESULTS.glob("*/activity*.json"), *RESULTS.glob("*/measures/activity-*.json")])
 LAYER = {
-    "neurons": 4,
-    "channels": 2,
-    "spike_rate": 0.875,
-    "peak_step": 2,
+    "neurons": 4, "channels": 2, "spike_rate": 0.875, "peak_step": 2, "gamma_peak_step": 1,
     "spikes_by_class": {"cat": [0.5, 1.0, 0.25], "dog": [1.5, 3.0, 0.75]},
-    "gamma_peak_step": 1,
-}
-STEP = {
-    "layer": "conv1",
-    "step": 1,
-    "spikes_per_image": 1.0,
-    "firing_rate": 0.25,
-    "channels_never": 0,
-    "channels_always": 0,
-}
+}  # fmt: skip
+STEP = {"layer": "conv1", "step": 1, "spikes_per_image": 1.0, "firing_rate": 0.25}
 GAMMA = {"gamma_magnitude": 0.5, "gamma_driven": True, "deviation": 2.0, "gamma_change": 0.25}
 UNDRIVEN = {"gamma_magnitude": 0.05, "gamma_driven": False, "gamma_change": None}
 VALUES = {
@@ -42,7 +26,7 @@ VALUES = {
         STEP | GAMMA,
         STEP | GAMMA | {"step": 2, "firing_rate": 0.5},
         STEP | GAMMA | {"step": 3, "firing_rate": 0.125} | UNDRIVEN,
-        *(STEP | {"layer": "fc1", "step": t, "firing_rate": 0.0, "leak_ratio": [1.0, None, 2.0]} for t in (1, 2, 3)),
+        *(STEP | {"layer": "fc1", "step": t, "firing_rate": 0.0} for t in (1, 2, 3)),
     ],
     "findings": [{"layer": "fc1", "kind": "dead", "share": 1.0, "text": "layer fc1 never fires"}],
 }
@@ -91,57 +75,17 @@ def test_depth_correlation_is_spearmans():
     assert depth_correlation([4, 4, 4]) == 0.0, "a start that speaks against a claim is not missing"
 
 
-def test_what_is_shown():
+def test_pictures_show_spikes_by_layer_and_class_and_gamma_where_it_has_a_path():
     found = result_from(ActivityResult, VALUES)
-    section = found.section()
-    layers, findings = section.tables
-    assert [[cell.text for cell in row] for row in layers.rows] == [
-        ["conv1", "4", "0.875", "2", "1"],
-        ["fc1", "2", "0.00", "–", "–"],
-    ]
-    assert findings.rows[0][2].text == "layer fc1 never fires"
-    (classes,) = section.folded
-    assert [[cell.text for cell in row] for row in classes.rows] == [["cat", "1.75", "0"], ["dog", "5.25", "0"]]
-    assert [figure.stem for figure in found.figures()] == ["", "gamma"]
-    assert all(
-        value is None or type(value) in (str, int, float, bool) for row in found.rows() for value in row.values()
-    )
-    assert found.rows()[3]["leak_ratio.90%"] == 2.0
-    assert found.rows()[3] | STEP == found.rows()[3] | {"layer": "conv1", "firing_rate": 0.25}
-
-
-def test_kept_files_are_read_whole():
-    assert KEPT
-    for path in KEPT:
-        values = json.loads(path.read_text())
-        values = values.get("values", values)
-        found = result_from(ActivityResult, values)
-        assert found.model_dump(mode="json", exclude_unset=True) == values, path
-        rows = found.rows()
-        quantiles = [[row.pop(f"leak_ratio.{share}%") for share in (10, 50, 90)] for row in rows]
-        ratios = [step.pop("leak_ratio", None) or [None] * 3 for step in values["steps"]]
-        assert (rows, quantiles) == (values["steps"], ratios), path
-
-
-def test_spikes_by_layer_and_class():
-    rates, layers, classes = result_from(ActivityResult, VALUES).spike_charts()
+    rates, layers, classes, gamma, deviation, change = found.section().charts
     assert [list(line.y) for line in rates.lines] == [[0.25, 0.5, 0.125], [0.0, 0.0, 0.0]]
     assert [(entry.name, entry.value) for entry in layers.entries] == [("conv1", 3.5), ("fc1", 0.0)]
-    assert (classes.rows, classes.columns) == (["conv1", "fc1"], ["cat", "dog"])
-    assert classes.values == [[0.5, 1.5], [None, None]]
-
-
-def test_gamma_is_shown_where_it_has_a_path():
-    gamma, deviation, change = result_from(ActivityResult, VALUES).gamma_charts()
-    assert (gamma.rows, gamma.columns, gamma.values) == (["conv1"], ["1", "2", "3"], [[0.5, 0.5, None]])
+    assert classes.values == [[0.5, 1.5], [None, None]], "relative to the layer's mean"
+    assert (gamma.rows, gamma.values) == (["conv1"], [[0.5, 0.5, None]])
     assert deviation.values == [[2.0, 2.0, 2.0]]
     assert (change.columns, change.values) == (["1", "2"], [[0.25, 0.25]])
-
-
-def test_a_silent_network_without_gamma_is_drawn():
-    steps = [STEP | {"firing_rate": 0.0, "spikes_per_image": 0.0}]
-    layer = LAYER | {"spike_rate": 0.0, "peak_step": None, "spikes_by_class": {"cat": [0.0]}, "gamma_peak_step": None}
-    found = result_from(ActivityResult, VALUES | {"layers": {"conv1": layer}, "steps": steps})
-    (figure,) = found.figures()
+    (shown,) = found.section().folded
+    assert [[cell.text for cell in row] for row in shown.rows] == [["cat", "1.75", "0"], ["dog", "5.25", "0"]]
+    silent = LAYER | {"spike_rate": 0.0, "spikes_by_class": {"cat": [0.0]}}
+    (figure,) = result_from(ActivityResult, VALUES | {"layers": {"conv1": silent}, "steps": [STEP]}).figures()
     assert [type(chart).__name__ for chart in figure.charts] == ["Lines", "Forest"]
-    draw_figure(figure)

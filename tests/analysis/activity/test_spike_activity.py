@@ -8,7 +8,6 @@ from bntt.analysis.activity.spike_activity import class_activity
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.nn.tensor_checks import NonFiniteError
 
 
 @pytest.fixture
@@ -56,25 +55,10 @@ def test_counts_are_those_of_recorded_spikes(model, data):
     assert found.total.presentations == 26
 
 
-def test_the_model_is_left_as_it_was(model, data):
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    class_activity(model.train(), SampleLoader(data, 5), 4)
-    assert all(module.training for module in model.modules())
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_what_cannot_be_counted(model, data):
-    all_of = [(data.batch(torch.arange(13)), data.labels)]
-    none = (all_of[0][0][:0], data.labels[:0])
-    assert torch.equal(
-        class_activity(model, [*all_of, none], 4).by_class["conv1"], class_activity(model, all_of, 4).by_class["conv1"]
+def test_an_empty_batch_adds_nothing(model, data):
+    whole = (data.batch(torch.arange(13)), data.labels)
+    found, other = (
+        class_activity(model, batches, 4).by_class["conv1"]
+        for batches in ([whole], [whole, (whole[0][:0], data.labels[:0])])
     )
-    with pytest.raises(ValueError, match="labels must be integers from 0 to 1"):
-        class_activity(model, SampleLoader(data, 5), 2)
-    with pytest.raises(ValueError, match="draws must be 1 or more"):
-        class_activity(model, SampleLoader(data, 5), 4, draws=0)
-    with pytest.raises(ValueError, match="no samples"):
-        class_activity(model, [], 4)
-    next(model.parameters()).data[0] = torch.nan
-    with pytest.raises(NonFiniteError, match="is not finite"):
-        class_activity(model, SampleLoader(data, 5), 4)
+    assert torch.equal(found, other)

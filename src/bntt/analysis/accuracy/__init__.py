@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, map_over_steps, over_steps
-from bntt.charts.section import Section, duration, number, plural
+from bntt.charts.section import Section, duration, plural
 from bntt.doors import OldName
 
 ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
@@ -232,26 +232,6 @@ class Retiming(Record):
         return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
 
 
-class Surprise(Record):
-    """A sample whose input differs at a step at which no training sample's did.
-
-    Returned by :func:`bntt.analysis.surprises`.
-    """
-
-    index: int
-    """Index of the sample in its set."""
-    step: int
-    """The first such step, 0-based."""
-    gain: Number
-    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer at that step; None if its norm has no statistics."""
-    current: tuple[Number, Number]
-    """The largest current of the first layer at that step (θ is usually 1), and the largest with the usual input."""
-    spikes: tuple[float, float]
-    """Spikes of all layers at all steps, and their number with the usual input at that step."""
-    answer: tuple[int, int]
-    """The predicted class, and that with the usual input at that step."""
-
-
 class UnvaryingInput(Record):
     """Steps at which all training samples have the same input, and the samples that differ there.
 
@@ -266,24 +246,13 @@ class UnvaryingInput(Record):
     """Number of samples measured."""
     differ: int
     """Number of samples whose input differs at one of the steps."""
-    first: Surprise | None
-    """The first of these samples."""
 
     @property
     def text(self) -> str:
         """The record in one line."""
-        text = (
-            f"the input of {spans(self.steps)} never varies in the "
-            f"{self.training_samples:,} training samples; {self.differ:,} of the {self.samples:,} measured differ there"
-        )
-        if (first := self.first) is None:
-            return text
-        current, usual, gain = (number(value, ".3g").text for value in (*first.current, first.gain))
-        (spikes, without), (answer, other) = first.spikes, first.answer
         return (
-            f"{text}. The first, sample {first.index} at step {first.step + 1}: the first layer's largest current is "
-            f"{current} in place of {usual}, by a gain of up to {gain}; {spikes:,.0f} spikes in all in place of "
-            f"{without:,.0f}; class {answer} in place of {other}"
+            f"the input of {spans(self.steps)} never varies in the {self.training_samples:,} training samples; "
+            f"{self.differ:,} of the {self.samples:,} measured differ there"
         )
 
 

@@ -33,7 +33,6 @@ OF_CLASS = Axis("spikes / mean over the layer's classes")
 LATER = "later with depth (rank correlation)"
 FIRST, LAST = "at the first step, relative to", "at the last step, relative to"
 NEXT = "from a step to the next"
-LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
 MOST_CLASSES = 200
 """Largest number of rows in the table of classes."""
 
@@ -77,24 +76,19 @@ class LayerActivity(Record):
 class LayerAtStep(Record):
     """One layer in one time step, from 1; fields that need a γ for each step are None for layers without one.
 
-    In some channels no neuron fired for any image, in others every one for every image. γ is driven where it has a
-    path from input to readout; the leak's ratio a_t / a_{t+1} of a = γ/σ̄ has three quantiles over channels.
+    γ is driven where it has a path from input to readout.
     """
 
     layer: str
     step: int
     spikes_per_image: float
     firing_rate: float
-    channels_never: int
-    channels_always: int
     gamma_magnitude: Number = None
     gamma_signed: Number = None
-    gamma_largest: Number = None
     gamma_driven: bool = False
     deviation: Number = None
     gamma_change: Number = None
     deviation_change: Number = None
-    leak_ratio: tuple[Number, Number, Number] | None = None
 
     @property
     def driven_gamma(self) -> Number:
@@ -182,11 +176,7 @@ class ActivityResult(Result):
         return found
 
     def rows(self) -> list[dict[str, object]]:
-        return [
-            row.model_dump(exclude={"leak_ratio"})
-            | dict(zip(LEAK_RATIO, row.leak_ratio or (None,) * len(LEAK_RATIO), strict=True))
-            for row in self.steps
-        ]
+        return [row.model_dump() for row in self.steps]
 
     def attachments(self) -> dict[str, bytes]:
         return {"places.npz": self.places_npz} if self.places_npz else {}
@@ -266,12 +256,8 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     progress.expect(draws * len(loader.places))
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
     counted = class_activity(opened.model, loader, len(opened.classes), places=arguments.places, **options)
-    gamma, changes, spreads, late = (
-        gamma_profile(network),
-        step_changes(network),
-        gamma_spread(network),
-        delays(network),
-    )
+    gamma, changes = gamma_profile(network), step_changes(network)
+    spreads, late = gamma_spread(network), delays(network)
     shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
     layers, steps = dict[str, LayerActivity](), list[LayerAtStep]()
     for name in counted.total.spikes:
@@ -284,12 +270,10 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
             columns |= {
                 "gamma_magnitude": gamma.magnitude[name].tolist(),
                 "gamma_signed": gamma.signed[name].tolist(),
-                "gamma_largest": spread.largest.tolist(),
-                "gamma_driven": [t in gamma.driven[name] for t in range(len(spread.largest))],
+                "gamma_driven": [t in gamma.driven[name] for t in range(len(spread.counts))],
                 "deviation": gamma.deviation[name].tolist(),
                 "gamma_change": [*change.gamma.tolist(), None],
                 "deviation_change": [*change.deviation.tolist(), None],
-                "leak_ratio": [*change.ratio.tolist(), None],
             }
         layers[name] = LayerActivity.model_validate(layer)
         for row in zip(*columns.values(), strict=True):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
-from bntt.analysis.accuracy import Surprise, UnvaryingInput, spans
+from bntt.analysis.accuracy import UnvaryingInput, spans
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.analysis.activity import Finding
 from bntt.nn.call import evaluating
@@ -149,17 +149,14 @@ def spikes_of_layer(total: Activity, name: str, delay: Delay) -> tuple[dict[str,
 
     The peak is one of the steps, from 1, that reach the readout; None if it never fires there.
     """
-    counts, rate, neurons = total.spikes[name], total.rate(name), total.neurons[name]
-    channels = counts.shape[1]
+    counts, rate = total.spikes[name], total.rate(name)
     peak = max(delay.reaching_readout(len(counts)), key=rate.__getitem__, default=None)
     columns: dict[str, Sequence[Any]] = {
         "step": range(1, len(counts) + 1),
         "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
         "firing_rate": rate.tolist(),
-        "channels_never": (counts == 0).sum(1).tolist(),
-        "channels_always": (counts == total.presentations * neurons / channels).sum(1).tolist(),
     }
-    layer = {"neurons": neurons, "channels": channels, "spike_rate": total.spike_rate(name)}
+    layer = {"neurons": total.neurons[name], "channels": counts.shape[1], "spike_rate": total.spike_rate(name)}
     return layer | {"peak_step": None if peak is None or not rate[peak] else peak + 1}, columns
 
 
@@ -287,10 +284,10 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
 
 
 def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
-    """Return the number of samples that differ at a step that never varied, and the effect of the first of them.
+    """Return the number of samples that differ at a step that never varied.
 
     At such a step, the running variance of the first layer's current sinks to 0: a normalisation multiplies any later
-    deviation by up to ``γ / √ε``, 100 γ with ``ε = 1e-4``. The model runs in evaluation mode.
+    deviation by up to ``γ / √ε``, 100 γ with ``ε = 1e-4``.
 
     Args:
         model: the classifier.
@@ -301,45 +298,20 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Un
     >>> from bntt.nn import SequenceEncoder
     >>> model = SpikingClassifier(SequenceEncoder(3), mlp(hidden=(4,), num_steps=3))
     >>> x = torch.tensor([[0.0, 0.2, 0.0], [0.0, 0.7, 0.0]]).unsqueeze(2)
-    >>> found = surprises(model, unvarying(model.encoder, [(x, [0, 1])]), [(x + torch.eye(3)[2, :, None], [0, 1])])
-    >>> found.differ, found.first.step, round(found.first.gain, 1)
-    (2, 2, 1.0)
+    >>> surprises(model, unvarying(model.encoder, [(x, [0, 1])]), [(x + torch.eye(3)[2, :, None], [0, 1])]).differ
+    2
     """
     check_answers(model, "surprises() takes")
-    count, differ, first = 0, 0, None
+    count, differ = 0, 0
     for inputs, _, index in samples(batches, 0):
         drive = _encoded(model.encoder, inputs, index)
         usual, steps = still.usual.to(drive.device), still.steps.to(drive.device)
         other = (drive != usual[:, None]).flatten(2).any(2) & steps[:, None]
-        if first is None and bool(other.any()):
-            row = int(other.any(0).nonzero()[0])
-            first = _surprise(model.network, drive[:, row], usual, int(other[:, row].nonzero()[0]), int(index[row]))
         count, differ = count + len(inputs), differ + int(other.any(0).sum())
-    return UnvaryingInput(steps=still.which, training_samples=still.samples, samples=count, differ=differ, first=first)
+    return UnvaryingInput(steps=still.which, training_samples=still.samples, samples=count, differ=differ)
 
 
 def _encoded(encoder: Encoder, inputs: Tensor, index: Tensor) -> Float[Tensor, "T B *shape"]:
     """Encode samples on the device of the encoder's pixel statistics; a loader's samples can be on the CPU."""
     own = next(encoder.buffers(), inputs) if isinstance(encoder, nn.Module) else inputs
     return encoder(inputs.to(own.device), index=index)
-
-
-def _surprise(
-    network: SpikingNetwork, drive: Float[Tensor, "T *shape"], usual: Float[Tensor, "T *shape"], step: int, index: int
-) -> Surprise:
-    twin = drive.clone()
-    twin[step] = usual[step]
-    name, layer = next(iter(network.layers.items()))
-    current, spikes, answer = list[float](), list[float](), list[int]()
-    with evaluating(network), torch.no_grad():
-        for one in (drive, twin):
-            logits, state = network.advance(one[:, None], measure=Measure(spikes=True, current=(-1.0, 1.0)))
-            measured = state.measured or {}
-            driven = measured[name].current
-            current.append(float("nan") if driven is None else float(driven.maximum[step]))
-            spikes.append(sum(float(part.spikes.sum()) for part in measured.values() if part.spikes is not None))
-            answer.append(int(logits[-1, 0].argmax()))
-    norm: Any = layer.norm
-    gain = float(norm.gains(slice(step, step + 1)).max()) if norm_facts(norm).running_statistics else None
-    found = {"current": current, "spikes": spikes, "answer": answer}
-    return Surprise.model_validate({"index": index, "step": step, "gain": gain, **found})

@@ -34,7 +34,6 @@ from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 
-QUANTILES = (0.1, 0.5, 0.9)
 NEAR_START = 1e-3
 """If every γ is closer to 1 than this, a network looks untrained."""
 SAME = 1e-5
@@ -133,9 +132,6 @@ class StepChanges(NamedTuple):
     """Mean over channels of |γ_{t+1} - γ_t|, divided by the mean of |γ_t|: 0 where the paper's assumption holds."""
     deviation: Float[Tensor, " pairs"]
     """The same for σ̄."""
-    ratio: Float[Tensor, "pairs 3"]
-    """a_t / a_{t+1} for a = γ/σ̄, which multiplies the leak of the equivalent neuron: 10 %, 50 % and 90 % quantile over
-    channels; 1 where Eq. 15 is exact."""
 
 
 def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
@@ -145,22 +141,18 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
         network: any spiking network.
 
     >>> from bntt.models import mlp
-    >>> found = step_changes(mlp(hidden=(4,), num_steps=3))["fc1"]
-    >>> found.gamma, found.ratio[0]
-    (tensor([0., 0.]), tensor([1., 1., 1.]))
+    >>> step_changes(mlp(hidden=(4,), num_steps=3))["fc1"].gamma
+    tensor([0., 0.])
     """
     check_network(network, "step_changes")
     found, late = {}, delays(network)
     for name, norm in stepwise_norms(network).items():
         gamma, deviation, steps = step_gamma(norm), deviations(norm), late[name].driven(norm.num_steps)
-        scale, ratio = gamma / deviation, gamma.new_empty(0, len(QUANTILES))
-        if norm.num_steps > 1:
-            ratio = torch.nanquantile(scale[:-1] / scale[1:], torch.tensor(QUANTILES).to(scale), dim=1).T.contiguous()
         own, other = ((x[1:] - x[:-1]).abs().mean(1) / x[:-1].abs().mean(1) for x in (gamma, deviation))
         without = [t for t in range(norm.num_steps - 1) if t not in steps or t + 1 not in steps]
-        for values in (own, other, ratio):
+        for values in (own, other):
             values[without] = torch.nan
-        found[name] = StepChanges(own, other, ratio)
+        found[name] = StepChanges(own, other)
     return found
 
 
@@ -183,8 +175,6 @@ def looks_untrained(network: SpikingNetwork) -> bool:
 class GammaSpread(NamedTuple):
     """γ over a layer's channels (Fig. 6): the channels between two edges, of which the last bin includes the upper."""
 
-    smallest: Float[Tensor, " T"]
-    largest: Float[Tensor, " T"]
     edges: Float[Tensor, " edges"]
     counts: Int[Tensor, "T bins"]
 
@@ -210,7 +200,7 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
         edges = torch.linspace(low, high, bins + 1)
         which = torch.bucketize(gamma.cpu().float(), edges[1:-1], right=True)
         counts = torch.stack([row.bincount(minlength=bins) for row in which])
-        found[name] = GammaSpread(gamma.amin(1), gamma.amax(1), edges, counts)
+        found[name] = GammaSpread(edges, counts)
     return found
 
 
