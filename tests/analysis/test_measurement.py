@@ -142,7 +142,7 @@ def test_kept_results_are_read_whole_and_shown(name):
         found = result_from(measurement.record_in(path.stem if path.parent.name != "measures" else name), values)
         written = json.loads(json.dumps(found.to_json()))
         assert shared(written, values) == shared(values, written), path
-        assert len(shared(values, written)) > 0.8 * len(values), path
+        assert len(shared(values, written)) > 0.6 * len(values), path
         assert not any(written[key] for key in written.keys() - values.keys()), path
         section, rows = found.section(), found.rows()
         assert section.charts, path

@@ -45,9 +45,9 @@ def hidden(tmp: Path) -> str:
 
     def without(model, pixels, labels, threat, **options):
         found = real(model, pixels, labels, threat, **options)
-        return type(found)(pixels, found.zero | True, found.agreement)
+        return type(found)(pixels, found.zero | True)
 
-    with mock.patch.object(attacks, "descend", without), mock.patch.object(attacks, "SWEEP", (1,)):
+    with mock.patch.object(attacks, "descend", without):
         return bntt("attack", str(trained(tmp)), *FEW, *EOT)
 
 
@@ -82,7 +82,7 @@ def half_way(tmp: Path) -> str:
         done.append(args)
         return real(*args)
 
-    with mock.patch.object(attacks, "BATCH", 10), mock.patch.object(attacks, "SWEEP", (1,)):
+    with mock.patch.object(attacks, "BATCH", 10):
         with mock.patch.object(attacks, "run_job", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]

@@ -1,6 +1,7 @@
 """FGSM and PGD: against their formulas, in their bounds, whatever the batch; a provable example is found."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,7 +32,6 @@ def test_fgsm_is_its_formula():
     first = slope(model, images, labels, index, 0, 3)
     assert torch.equal(found.images, (images + 8 / 255 * first.gradient.sign()).clamp(0, 1))
     assert torch.equal(found.zero, first.zero)
-    assert torch.equal(found.agreement, first.agreement)
     assert found.queries is None
 
 
@@ -48,16 +48,11 @@ def pgd(model, images, labels, index, eps, restart, first):
     return x
 
 
-def test_pgd_is_its_formula():
-    model, (images, labels, index) = conv_model(), some()
-    threat = Threat(0.05, 3, 0.02, draws=2, random_start=True)
-    found = descend(model, images, labels, threat, index=index, seed=3, **STRAIGHT)
-    assert torch.allclose(found.images, pgd(model, images, labels, index, 0.05, 0, 0), rtol=0, atol=1e-15)
-
-
-def test_of_several_starts_each_image_keeps_the_worst():
+def test_pgd_is_its_formula_and_of_several_starts_each_image_keeps_the_worst():
     model, (images, labels, index) = conv_model(), some()
     threat = Threat(0.05, 3, 0.02, restarts=3, draws=2, random_start=True)
+    once = descend(model, images, labels, replace(threat, restarts=1), index=index, seed=3, **STRAIGHT).images
+    assert torch.allclose(once, pgd(model, images, labels, index, 0.05, 0, 0), rtol=0, atol=1e-15)
     found = descend(model, images, labels, threat, index=index, seed=3, **STRAIGHT).images
     each = [pgd(model, images, labels, index, 0.05, restart, 3 * restart) for restart in range(3)]
     after = {"draws": 2, "draw": ATTACK_DRAW + 18, "index": index, "seed": 3}
@@ -72,21 +67,13 @@ def test_of_several_starts_each_image_keeps_the_worst():
     ("eps", "steps", "dtype"),
     [(1 / 255, 1, torch.float32), (8 / 255, 3, torch.float32), (0.3, 1, torch.float64), (1.0, 3, torch.float64)],
 )
-def test_it_stays_within_its_bounds_and_leaves_images_and_model_alone(eps, steps, dtype):
-    """E6."""
+def test_it_stays_within_its_bounds(eps, steps, dtype):
     model, (images, labels, index) = conv_model(dtype=dtype), some(dtype=dtype)
     images[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
-    kept, state = images.clone(), {n: v.clone() for n, v in model.state_dict().items()}
-    model.train()
     threat = Threat(eps, steps, draws=1, random_start=steps > 1)
     found = descend(model, images, labels, threat, index=index, **STRAIGHT).images
     assert float((found - images).abs().max()) <= eps + 1e-7
-    assert float(found.min()) >= 0
-    assert float(found.max()) <= 1
-    assert torch.equal(images, kept)
-    assert model.training
-    assert all(torch.equal(v, model.state_dict()[n]) for n, v in state.items())
-    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
 
 def test_images_do_not_depend_on_their_batch():
@@ -136,9 +123,6 @@ def test_random_signs_are_as_large_and_know_nothing():
         assert abs(float((change.sign() * other).mean())) < 5 / math.sqrt(change.numel())
 
 
-def test_steps_and_passes():
-    assert Threat(0.1).length == 0.1
-    assert Threat(0.1, steps=10).length == pytest.approx(0.025)
-    assert Threat(0.1, steps=10, step_size=0.3).length == 0.3
-    assert Threat(0.1, steps=3, draws=5).passes == 15
-    assert Threat(0.1, steps=3, draws=5, restarts=2, random_start=True).passes == 2 * 15 + 2 * 5
+def test_the_length_of_a_step():
+    threats = (Threat(0.1), Threat(0.1, steps=10), Threat(0.1, steps=10, step_size=0.3))
+    assert [threat.length for threat in threats] == [0.1, pytest.approx(0.025), 0.3]

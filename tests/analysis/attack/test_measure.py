@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
-from bntt.analysis.attack import ATTACK, AttackArguments, attacks, measure_attack, parse_eps
-from bntt.analysis.attack.attacks import Job, cell_path, descend, enough_draws, outcomes, prepare, right_under
+from bntt.analysis.attack import AttackArguments, attacks, measure_attack, parse_eps
+from bntt.analysis.attack.attacks import Job, cell_path, descend, outcomes, prepare, right_under
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.result import checked_arguments
 from bntt.cli import main as cli
 from bntt.data import SampleLoader, stratified
 from bntt.data.samples import how_chosen
@@ -33,8 +32,8 @@ ORDER = [
 
 
 def small_batches(patch):
-    for name, value in {"BATCH": 3, "CONTROL_IMAGES": 3, "SWEEP": (1, 2), "SWEEP_IMAGES": 3}.items():
-        patch.setattr(attacks, name, value)
+    patch.setattr(attacks, "BATCH", 3)
+    patch.setattr(attacks, "CONTROL_IMAGES", 3)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +67,6 @@ def attacked(tmp_path_factory):
         stopped = {path.name: json.loads(path.read_text()) for path in (run.path / "attack").glob("*.json")}
         made.append("stopped")
         progress = Progress()
-        enough_draws(setup, progress)
         found = outcomes(setup, progress)
         assert progress.done == setup.total
     return run, setup, found, made, stopped
@@ -80,7 +78,7 @@ def test_every_attack_of_every_image(attacked):
     assert [one.right(0).shape[1] for one in found.values()] == [5, 3, 3, 5, 5, 5, 5]
     assert [len(one.batches) for one in found.values()] == [2, 1, 1, 2, 2, 2, 2]
     assert all(one.change <= job.eps + 1e-7 for job, one in found.items())
-    assert 0 < list(found.values())[-1].mean("queries") <= 4
+    assert 0 < list(found.values())[-1].queries <= 4
 
 
 def test_what_was_interrupted_goes_on_where_it_stopped(attacked):
@@ -114,15 +112,6 @@ def test_an_attack_is_the_librarys(attacked):
         theirs = descend(run.model, images, labels, job.threat, estimator="expected", index=index)
         right = right_under(run.model, theirs.images, labels, draws=2, index=index)
         assert [attacks.to_bits(row) for row in right] == list(batch.right[0])
-        assert batch.agreement == pytest.approx(theirs.agreement.tolist())
-
-
-def test_draws_are_compared_with_as_many_others(run):
-    sweep = enough_draws(prepare([run], ASKED), Progress())
-    assert [(row.draws, row.estimator) for row in sweep] == [
-        (n, name) for name in ("straight_through", "expected") for n in (1, 2)
-    ]
-    assert all(0.5 < row.sign_agreement <= 1 for row in sweep)
 
 
 def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
@@ -149,7 +138,7 @@ def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
     assert cell_path(tmp_path, job, dict(reversed(settings.items()))) == cell_path(tmp_path, job, settings)
     for path in (run.path / "attack").glob("square*.json"):
         path.write_text("{")
-    with pytest.raises(CheckpointError, match="it is computed again"):
+    with pytest.raises(CheckpointError, match="square"):
         outcomes(prepare([run], wider), Progress())
 
 
@@ -159,9 +148,8 @@ def test_direct_coding_draws_nothing():
     assert setup.draws == 1
     assert [job.estimator for job in setup.jobs] == ["", "exact", "", "exact"]
     assert {job.threat.draws for job in setup.jobs if job.threat} == {1}
-    assert enough_draws(setup, Progress()) == []
     for name in ("eot", "draws"):
-        with pytest.raises(ArgumentError, match=rf"--{name} 5: this model is not random"):
+        with pytest.raises(ArgumentError, match=f"--{name} 5"):
             prepare([direct], AttackArguments(("0.1",), **{name: 5}))
 
 
@@ -191,17 +179,16 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp
 
 
 def test_what_cannot_be_attacked_is_refused_before_any_work(run):
-    count = len(run.data.test)
-    with pytest.raises(ArgumentError, match=rf"--images {count + 1}: the test split of .* has {count}"):
-        prepare([run], dataclasses.replace(ASKED, images=count + 1))
+    count, other = len(run.data.test), opened_run(data={"validation": 0.02})
+    for opened, changes, named in (
+        ([run], {"images": count + 1}, f"--images {count + 1}"),
+        ([run, other], {"split": "validation"}, "validation images"),
+        ([run, run], {}, "twice"),
+    ):
+        with pytest.raises(ArgumentError, match=named):
+            prepare(opened, dataclasses.replace(ASKED, **changes))
     assert len(prepare([run], dataclasses.replace(ASKED, images=None)).places) == min(500, count)
-    other = opened_run(data={"validation": 0.02})
     assert prepare([run, other], ASKED).models[1].name
-    with pytest.raises(ArgumentError, match="has other validation images than"):
-        prepare([run, other], dataclasses.replace(ASKED, split="validation"))
-    with pytest.raises(ArgumentError, match="is given twice: name each run once"):
-        prepare([run, run], ASKED)
-    assert prepare([run], SQUARE).jobs
     assert not (run.path / "attack").exists()
 
 
@@ -215,45 +202,9 @@ def test_the_record_says_what_was_measured(run):
 
 
 def test_bounds():
-    assert [parse_eps(text) for text in ("8/255", "0.03", "1.0", "1/1", "1e-3", "255/255")] == [
-        8 / 255, 0.03, 1.0, 1.0, 1e-3, 1.0
-    ]  # fmt: skip
+    for text, bound in (("8/255", 8 / 255), ("0.03", 0.03), ("1.0", 1), ("1/1", 1), ("1e-3", 1e-3), ("255/255", 1)):
+        assert parse_eps(text) == bound
     assert AttackArguments(eps=("0.1", "0.2", "0.1")).bounds == (0.1, 0.2)
-    assert ATTACK.stem(AttackArguments(split="validation")) == "attack-validation"
-
-
-def test_arguments_without_sense_are_refused():
-    refused = {
-        "8": "--eps 8: .* do you mean 8/255",
-        "1": "--eps 1: .* do you mean 1/255",
-        "8.0": "--eps 8.0: eps must be above 0 and at most 1.* do you mean 8/255",
-        "300/255": "at most 1",
-        "0": "with 0 it is the clean accuracy",
-        "0/255": "with 0 it is the clean accuracy",
-        "-8/255": "eps must be above 0",
-        "nan": "eps must be above 0",
-        "inf": "eps must be above 0",
-        "8/0": "write a number such as 8/255 or 0.03",
-        "eight": "write a number such as 8/255 or 0.03",
-        "": "write a number such as 8/255 or 0.03",
-    }
-    for text, message in refused.items():
-        with pytest.raises(ArgumentError, match=message):
-            checked_arguments(AttackArguments, {"eps": (text,)})
-    for key, value, message in (
-        ("eps", (), "--eps: .*at least 1"),
-        ("attack", (), "--attack: .*at least 1"),
-        ("steps", 0, "--steps must be 1 or more"),
-        ("restarts", 0, "--restarts must be 1 or more"),
-        ("eot", 0, "--eot must be 1 or more"),
-        ("images", 0, "--images must be 1 or more"),
-        ("draws", 0, "--draws must be 1 or more"),
-        ("queries", 1, "--queries must be 2 or more"),
-        ("step_size", "nan", "--step-size nan: .*must be above 0 and at most 1"),
-        ("step_size", "2", "--step-size 2: .* do you mean 2/255"),
-    ):
-        with pytest.raises(ArgumentError, match=message):
-            checked_arguments(AttackArguments, {key: value})
 
 
 SMALL = ["--eps", "8/255", "--images", "2", "--eot", "1", "--steps", "1", "--draws", "1"]
@@ -266,30 +217,21 @@ def test_invalid_numbers_of_two_runs_are_shown_and_written_and_the_code_is_7(run
 
     def hidden(model, images, labels, threat, **options):
         found = real(model, images, labels, threat, **options)
-        return type(found)(images, found.zero | True, found.agreement)
+        return type(found)(images, found.zero | True)
 
     monkeypatch.setattr(attacks, "descend", hidden)
-    monkeypatch.setattr(attacks, "SWEEP", ())
     other = trained_run().path
     assert cli.main(["attack", str(run.path), *SMALL, "--attack", "fgsm", "--from", str(other)]) == 7
     shown = capsys.readouterr()
-    assert "2 of 1,000" in shown.out
-    assert "ε = 8/255" in shown.out
     assert "INVALID" in shown.out
     assert shown.err.count("\n") == 1
-    assert "the gradient is zero in every pixel of 100.0% of the images" in shown.err
     rows = json.loads((run.path / "attack.json").read_text())["rows"]
     assert any(row["invalid"] for row in rows)
     assert {row["crafted_on"] for row in rows} == {"copy", other.name, "any"}
     assert (run.path / "attack.png").exists()
 
 
-def test_the_code_of_sound_numbers_is_0_and_of_flags_without_sense_2(run, capsys):
+def test_the_code_of_sound_numbers_is_0_and_of_flags_without_sense_2(run):
     assert cli.main(["attack", str(run.path), *SMALL, "--attack", "square", "--queries", "2"]) == 0
     assert cli.main(["attack", str(run.path), *SMALL, "--from", "/nonexistent"]) == 4
-    capsys.readouterr()
-    for flags, message in ((["--eps=-8/255"], "eps must be above 0"), (["--eps", "8"], "do you mean 8/255")):
-        assert cli.main(["attack", str(run.path), *flags]) == 2
-        line = capsys.readouterr().err
-        assert message in line
-        assert line.count("\n") == 1
+    assert cli.main(["attack", str(run.path), "--eps=-8/255"]) == 2

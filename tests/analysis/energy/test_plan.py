@@ -24,6 +24,7 @@ from bntt.nn import (
 )
 from bntt.ops.folded import FoldedNeuron
 from tests.nn.networks import FORMS, conv, linear, residual, small
+from tests.rows import each_row
 
 WORTHS = {
     "spikes": {"last": 1, "readout": Fraction(1, 9)},
@@ -60,16 +61,15 @@ def test_a_sum_of_spikes_that_are_worth_differently_is_no_spikes():
         assert plan_layers(net, (1, 4, 4), Fraction(1))["readout"].into == Value((8,), worth)
 
 
-def test_resnets_are_read_to_the_end():
-    for build in (bntt.models.resnet19, *(_of(form) for form in ("basic", "sew", "ms"))):
-        net = build(num_steps=2, width=0.125)
-        assert set(plan_layers(net, (3, 32, 32), Fraction(1))) == {*net.layers, "readout"}
-    found = plan_layers(_of("sew")(num_steps=2, width=0.125), (3, 32, 32), Fraction(1))
-    assert found["readout"].into == Value((8,), Fraction(1, 64))
-
-
-def _of(form):
-    return lambda **options: bntt.models.resnet20(residual=form, **options)
+@each_row("form", ["basic", "sew", "ms", "resnet19"])
+def test_resnets_are_read_to_the_end(form):
+    models = bntt.models
+    net = models.resnet19(num_steps=2, width=0.125)
+    if form != "resnet19":
+        net = models.resnet20(num_steps=2, width=0.125, residual=form)
+    found = plan_layers(net, (3, 32, 32), Fraction(1))
+    assert set(found) == {*net.layers, "readout"}
+    assert form != "sew" or found["readout"].into == Value((8,), Fraction(1, 64))
 
 
 def pooled(pool: nn.Module, size: int = 12) -> Value:
@@ -94,16 +94,6 @@ def test_what_a_spike_is_worth_behind_a_pool():
         assert found.shape == (pool(torch.zeros(1, 2, 12, 12)).numel(),), pool
 
 
-def test_windows_of_several_sizes_are_refused():
-    for pool in (
-        nn.AvgPool2d(5, ceil_mode=True),
-        nn.AvgPool2d(3, padding=1, count_include_pad=False),
-        nn.AdaptiveAvgPool2d(5),
-    ):
-        with pytest.raises(TypeError, match="layer 'block1' averages over windows of several sizes"):
-            pooled(pool)
-
-
 class Mine(nn.Module):
     layers = ()
 
@@ -111,26 +101,33 @@ class Mine(nn.Module):
         return x, None
 
 
-def test_what_is_not_known_is_named():
-    with pytest.raises(TypeError, match="has a ReLU, behind which spikes cannot be counted"):
-        pooled(nn.ReLU())
-    net = SpikingNetwork({"odd": Mine()}, Readout(linear(2, 1)))
-    with pytest.raises(
-        TypeError, match="block 'odd' is a Mine, whose operations cannot be counted: build it of Spiking"
-    ):
-        plan_layers(net, (2,), None)
-    with pytest.raises(TypeError, match="counted only for a Readout, this one is a Mine"):
-        plan_layers(SpikingNetwork({}, Mine()), (2,), None)
-    for last in (nn.Bilinear(1, 1, 1, device="meta"), nn.Sequential(conv(1, 2, 1), nn.Flatten())):
-        named = "Bilinear" if isinstance(last, nn.Bilinear) else "Flatten"
-        with pytest.raises(TypeError, match=f"the weights of 'readout' end in {named}: nn.Conv2d or nn.Linear must"):
-            plan_layers(SpikingNetwork({}, Readout(last)), (1, 1, 1), None)
-    dropped = SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), dropout=Mine())
-    with pytest.raises(TypeError, match="block 'block1' has a Mine"):
-        plan_layers(SpikingNetwork([dropped], Readout(linear(2, 1))), (1, 4, 4), None)
-    named = SpikingNetwork({"readout": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF())}, Readout(linear(2, 1)))
-    with pytest.raises(ValueError, match="a layer is called 'readout'"):
-        plan_layers(named, (1, 4, 4), None)
+def spiking(**options):
+    return SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), **options)
+
+
+def plan(blocks, readout=None, shape=(1, 4, 4)):
+    return lambda: plan_layers(SpikingNetwork(blocks, readout or Readout(linear(2, 1))), shape, None)
+
+
+@each_row(
+    "ask, named",
+    [
+        (lambda: pooled(nn.AvgPool2d(5, ceil_mode=True)), "'block1'"),
+        (lambda: pooled(nn.AvgPool2d(3, padding=1, count_include_pad=False)), "'block1'"),
+        (lambda: pooled(nn.AdaptiveAvgPool2d(5)), "'block1'"),
+        (lambda: pooled(nn.ReLU()), "ReLU"),
+        (plan({"odd": Mine()}, shape=(2,)), "'odd' is a Mine"),
+        (plan({}, Mine(), (2,)), "Mine"),
+        (plan({}, Readout(nn.Bilinear(1, 1, 1, device="meta")), (1, 1, 1)), "'readout' end in Bilinear"),
+        (plan({}, Readout(nn.Sequential(conv(1, 2, 1), nn.Flatten())), (1, 1, 1)), "'readout' end in Flatten"),
+        (plan([spiking(dropout=Mine())]), "'block1' has a Mine"),
+        (plan({"readout": spiking()}), "called 'readout'"),
+        (lambda: fan_out(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", device="meta"), (1, 5, 5)), "circular"),
+    ],
+)
+def test_what_cannot_be_counted_is_named(ask, named):
+    with pytest.raises((TypeError, ValueError), match=named):
+        ask()
 
 
 def test_a_block_of_ones_own_says_what_it_is_made_of():
@@ -171,10 +168,7 @@ def test_operations_beside_the_weights():
         ((NoNorm(), nn.Identity()), ([6, 6], [15, 12.5], 6)),  # neurons of yours, as if they leaked
     ):
         assert done(*parts) == expected, parts
-
-
-def test_a_bias_is_an_addition_unless_a_norm_takes_it_in():
-    assert done(NoNorm(), None, bias=True) == ([0, 0], [6, 6], 6)
+    assert done(NoNorm(), None, bias=True) == ([0, 0], [6, 6], 6), "a bias is an addition, unless a norm takes it in"
     assert done(BNTT(2, num_steps=2), LIF(0.9), bias=True) == done(BNTT(2, num_steps=2), LIF(0.9))
     assert done(None, LIF(0.9), weights=False) == ([6, 6], [15, 12.5], 6)
 
@@ -240,8 +234,3 @@ def test_the_sum_over_an_image_is_what_a_dense_layer_multiplies():
     assert PlannedLayer(Value((3, 6, 7), None), (5, 4, 5), inside).connections == 4 * 5 * 5 * 9 * 3
     assert fan_out(nn.Linear(9, 5, device="meta"), (9,)).tolist() == [[5]]
     assert PlannedLayer(Value((9,), None), (5,), nn.Linear(9, 5, device="meta")).connections == 45
-
-
-def test_padding_that_repeats_the_image_is_refused():
-    with pytest.raises(TypeError, match="pad with zeros, this one has circular"):
-        fan_out(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", device="meta"), (1, 5, 5))

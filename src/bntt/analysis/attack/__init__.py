@@ -23,7 +23,7 @@ UNBOUNDED = "pgd, no bound"
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "square": "Square (no gradients)", "signs": "random signs"}
 ACCURACY = Axis("accuracy", percent=True, low=0, high=1)
 COLUMNS = (
-    "images", "accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign_agreement", "seconds", "valid",
+    "images", "accuracy", "interval", "sd_over_draws", "zero_gradient_share", "seconds", "valid",
 )  # fmt: skip
 
 
@@ -86,20 +86,6 @@ class AttackedModel(Record):
     randomness: str
 
 
-class SignAgreement(Record):
-    """Agreement of the signs of two gradients, each the mean over its own draws."""
-
-    model: str
-    estimator: str
-    draws: Annotated[int, Shown("draws averaged")]
-    images: int
-    sign_agreement: Annotated[Number, Shown("sign agreement with another mean of as many draws", form=".1%")]
-
-    @property
-    def gradient(self) -> Annotated[str, Shown()]:
-        return f"{self.model}, {self.estimator.replace('_', ' ')}"
-
-
 class AttackRow(Record):
     """One attack with one ε, measured on one model; in a worst case source and estimator are "any"."""
 
@@ -126,7 +112,6 @@ class AttackRow(Record):
     queries: int | None = None
     queries_used: Number = None
     zero_gradient_share: Annotated[Number, Shown("zero gradients", form=".1%")] = None
-    sign_agreement: Annotated[Number, Shown(form=".1%")] = None
     largest_change: float
     seconds: Annotated[float, Shown("s", form=".0f")]
     lowest_single: str | None = None
@@ -152,7 +137,6 @@ class AttackResult(Result):
     norm: str = "l-infinity, pixels in [0, 1], before normalisation and encoding"
     note: str = NOTE
     found: Sequence[AttackRow] = Field(alias="rows", min_length=1)
-    enough_draws: Sequence[SignAgreement]
 
     @property
     def title(self) -> str:
@@ -190,14 +174,7 @@ class AttackResult(Result):
         words = [f"Every accuracy is {self.note}.", f"Distances: {self.norm}."]
         words += [f"{plural(wrong, 'row')} of {len(self.found)} INVALID: the row gives the reason."] * bool(wrong)
         names = [model.name for model in self.models]
-        draws = [f"How many draws are enough: {plural(one.images, 'image')}" for one in self.enough_draws[:1]]
-        return Section(
-            "Attacks",
-            tuple(words),
-            tuple(map(self._table, names)),
-            tuple(map(self._chart, names)),
-            folded=tuple(table(one, self.enough_draws, "gradient", "draws", "sign_agreement") for one in draws),
-        )
+        return Section("Attacks", tuple(words), tuple(map(self._table, names)), tuple(map(self._chart, names)))
 
     def _name(self, row: AttackRow) -> str:
         """Describe an attack; with several models, also where its images were made."""
@@ -236,18 +213,16 @@ class AttackResult(Result):
 
 def measure_attack(opened: Sequence[Opened], arguments: AttackArguments, progress: Progress) -> AttackResult:
     """Attack a run; with a second run, also measure each on the images made on the other."""
-    from bntt.analysis.attack.attacks import attack_rows, enough_draws, outcomes, prepare
+    from bntt.analysis.attack.attacks import attack_rows, outcomes, prepare
 
     setup = prepare(opened, arguments)
     progress.expect(setup.total)
-    sweep = enough_draws(setup, progress)
     return AttackResult(
         **origin(opened[0], arguments),
         chosen=setup.chosen,
         classes=len(setup.images.classes),
         models=setup.models,
         rows=attack_rows(setup, outcomes(setup, progress)),
-        enough_draws=sweep,
     )
 
 

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_weights, paired, right_answers
-from bntt.analysis.attack import UNBOUNDED, WORST, AttackArguments, AttackedModel, AttackRow, SignAgreement
+from bntt.analysis.attack import UNBOUNDED, WORST, AttackArguments, AttackedModel, AttackRow
 from bntt.analysis.measurement import Opened, Progress, check_same_images, refuse_repeats, run_names
-from bntt.analysis.result import Number, Record, result_from
+from bntt.analysis.result import Record, result_from
 from bntt.io.checkpoint import read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
 from bntt.io.lock import hold_run
@@ -57,8 +57,6 @@ IMAGES = 500
 CONTROL_IMAGES = 100
 EOT = 16
 BATCH = 50
-SWEEP = (1, 4, 16)
-SWEEP_IMAGES = 20
 GRADIENT = 3
 """Cost of a gradient with respect to an image, in forward passes."""
 MOST_ZERO = 0.01
@@ -69,11 +67,10 @@ Bits = Annotated[str, Field(pattern="^[01]*$")]
 
 
 class InputGradient(NamedTuple):
-    """``d/dx mean_d L(x; draw d)``, the loss, and the share of signs that agree in two halves of the draws, or NaN."""
+    """``d/dx mean_d L(x; draw d)``, and the loss."""
 
     gradient: Float[Tensor, "B *shape"]
     loss: Float[Tensor, " B"]
-    agreement: Float[Tensor, " B"]
 
     @property
     def zero(self) -> Bool[Tensor, " B"]:
@@ -105,11 +102,10 @@ class Threat:
 
 
 class AttackedImages(NamedTuple):
-    """Changed images; where the first gradient was zero in every pixel, its agreement; or the number of queries."""
+    """Changed images; where the first gradient was zero in every pixel; or the number of queries."""
 
     images: Float[Tensor, "B *shape"]
     zero: Bool[Tensor, " B"] | None = None
-    agreement: Float[Tensor, " B"] | None = None
     queries: Int[Tensor, " B"] | None = None
 
 
@@ -130,7 +126,7 @@ def input_gradient(
     index: Integer[Tensor, " B"] | None = None,
 ) -> InputGradient:
     """Return the gradient of cross entropy with respect to pixels in [0, 1], averaged over draws from ``draw`` on."""
-    halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
+    halves, loss = [torch.zeros_like(images) for _ in range(2)], images.new_zeros(len(images))  # one sum: other bits
     with torch.enable_grad(), _estimating(model, estimator):
         for number in range(draws):
             x = images.detach().clone().requires_grad_()
@@ -143,8 +139,7 @@ def input_gradient(
                 )
             halves[2 * number // draws] += slope
             loss += each.detach()
-    agreement = _agreement(*halves) if draws > 1 else torch.full_like(loss, torch.nan)
-    return InputGradient((halves[0] + halves[1]) / draws, loss / draws, agreement)
+    return InputGradient((halves[0] + halves[1]) / draws, loss / draws)
 
 
 @contextmanager
@@ -166,13 +161,6 @@ def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
                 encoder.gradient = own
             for parameter in wanted:
                 parameter.requires_grad_()
-
-
-def _agreement(first: Tensor, second: Tensor) -> Tensor:
-    first, second = first.sign().flatten(1), second.sign().flatten(1)
-    either = (first != 0) | (second != 0)
-    same = ((first == second) & either).sum(1).to(first.dtype)
-    return same / either.sum(1)  # NaN where neither has a sign
 
 
 def mean_loss(
@@ -216,7 +204,7 @@ def descend(
         draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
         losses = [mean_loss(model, x, labels, draw=draw, **noise) for x in tried]
         found = torch.stack(tried)[torch.stack(losses).argmax(0), torch.arange(len(images), device=images.device)]
-    return AttackedImages(found, seen[0].zero, seen[0].agreement)
+    return AttackedImages(found, seen[0].zero)
 
 
 def random_signs(
@@ -334,8 +322,6 @@ class Setup:
     chosen: str
     draws: int
     jobs: Sequence[Job] = ()
-    sweeps: Sequence[tuple[int, str, int]] = ()
-    """Model, estimator and number of draws of the gradients that are compared with one another."""
 
     def images_of(self, job: Job) -> int:
         return min(len(self.images), CONTROL_IMAGES) if job.control else len(self.images)
@@ -347,8 +333,7 @@ class Setup:
 
     @property
     def total(self) -> int:
-        swept = sum(2 * GRADIENT * count * min(SWEEP_IMAGES, len(self.images)) for _, _, count in self.sweeps)
-        return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
+        return sum(self.images_of(job) * self.passes(job) for job in self.jobs)
 
 
 def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
@@ -369,10 +354,8 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     ]
     estimators = [estimators_of(one.model) for one in opened]
     eot = [(arguments.eot or EOT) if i in random else 1 for i in range(len(opened))]
-    swept = random if {*ALONG} & {*arguments.attack} else ()
-    sweeps = [(i, name, count) for i in swept for name in estimators[i] for count in SWEEP]
     todo = list(jobs(arguments, estimators, eot))
-    return Setup(arguments, opened, models, every.select(places), places, chosen, draws, todo, sweeps)
+    return Setup(arguments, opened, models, every.select(places), places, chosen, draws, todo)
 
 
 class Batch(Record):
@@ -380,7 +363,6 @@ class Batch(Record):
 
     right: tuple[tuple[Bits, ...], ...]
     zero: Bits
-    agreement: tuple[Number, ...]
     change: tuple[float, ...]
     queries: tuple[int, ...]
     seconds: float
@@ -412,9 +394,10 @@ class Outcome(Record):
     def seconds(self) -> float:
         return sum(batch.seconds for batch in self.batches)
 
-    def mean(self, key: str) -> float | None:
-        """Return the mean of "agreement" or "queries" over the images that have one."""
-        found = [one for batch in self.batches for one in getattr(batch, key) if one is not None]
+    @property
+    def queries(self) -> float | None:
+        """The mean over the images; None for an attack that does not count them."""
+        found = [one for batch in self.batches for one in batch.queries]
         return sum(found) / len(found) if found else None
 
 
@@ -484,7 +467,6 @@ def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, pl
     return Batch(
         right=tuple(tuple(map(to_bits, each)) for each in right),
         zero="" if found.zero is None else to_bits(found.zero),
-        agreement=() if found.agreement is None else tuple(found.agreement.tolist()),
         change=tuple((found.images - images).abs().flatten(1).amax(1).tolist()),
         queries=() if found.queries is None else tuple(found.queries.tolist()),
         seconds=time.monotonic() - start,
@@ -508,23 +490,6 @@ def right_under(
             logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
             found.append(right_answers(logits, labels))
     return torch.stack(found)
-
-
-def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
-    """Return the share of equal signs in two gradients, each the mean over its own draws."""
-    found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
-    for i, estimator, count in setup.sweeps:
-        run, name = setup.runs[i], setup.models[i].name
-        device = next(run.model.parameters()).device
-        images, labels = setup.images.batch(rows).to(device), setup.images.labels[rows].to(device)
-        noise: dict[str, Any] = {"seed": run.seed, "index": setup.places[rows]}
-        gradient = input_gradient(run.model, images, labels, estimator=estimator, draws=2 * count, **noise)
-        share = float(gradient.agreement.nanmean())
-        found.append(
-            SignAgreement(model=name, estimator=estimator, draws=count, images=len(rows), sign_agreement=share)
-        )
-        progress(2 * GRADIENT * count * len(rows))
-    return found
 
 
 def attack_rows(setup: Setup, found: Outcomes) -> list[AttackRow]:
@@ -555,8 +520,8 @@ def attack_rows(setup: Setup, found: Outcomes) -> list[AttackRow]:
         if threat := job.threat:
             facts |= {key: getattr(threat, key) for key in ("steps", "restarts", "random_start")}
             facts |= {"eot": threat.draws, "step_size": threat.length, "zero_gradient_share": one.zero}
-        facts |= {"queries": job.queries or None, "queries_used": one.mean("queries")}
-        facts |= {"attack": UNBOUNDED if job.control else job.attack, "sign_agreement": one.mean("agreement")}
+        facts |= {"queries": job.queries or None, "queries_used": one.queries}
+        facts |= {"attack": UNBOUNDED if job.control else job.attack}
         for target in [job.source] if job.control else models:
             why = "; ".join(faults.get((job, target), []))
             rows.append(row(target, one.right(target), {job: one}, **facts, invalid=why))

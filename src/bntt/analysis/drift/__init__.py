@@ -12,13 +12,11 @@ from annotated_types import Ge
 
 from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown, mean_of, table
-from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
+from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, over_steps
 from bntt.charts.section import Section, plural
 
 DISTANCE = Axis("distance to the running mean (running deviations)", low=0)
-RATIO = Axis("input's deviation / running deviation", low=0)
-DIVERGENCE = Axis("divergence KL (nats)", low=0)
-MEASURES = ("distance", "distance_if_shared", "divergence_nats", "deviation_ratio")
+MEASURES = ("distance", "distance_if_shared")
 INPUT = Axis("(input - running mean) / running deviation", low=-4, high=4)
 
 
@@ -35,10 +33,9 @@ class DriftArguments:
 
 
 class LayerDrift(Record):
-    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against the running μ̄_t and σ̄²_t.
+    """A layer's input x_t, with mean μ_t over batch and space, against the running μ̄_t and σ̄²_t, to which ε is added.
 
-    Returned by :func:`bntt.analysis.input_drift`. ε is added to both variances, as the layer does. The running variance
-    is unbiased and the measured one is not, which is negligible for many values.
+    Returned by :func:`bntt.analysis.input_drift`.
     """
 
     driven: tuple[int, int]
@@ -48,11 +45,6 @@ class LayerDrift(Record):
     distance_if_shared: Annotated[OverSteps, Shown("if shared")]
     """The distance if all steps shared the average statistics of the driven ones: how much the input moves at all. It
     equals ``distance`` if one pair of statistics serves every step."""
-    divergence_nats: Annotated[OverSteps, Shown("divergence, nats")]
-    """Mean over channels of ``KL(N(μ_t, σ²_t) ‖ N(μ̄_t, σ̄²_t)) = ½ (r - 1 - ln r + (μ_t - μ̄_t)² / σ̄²_t)`` with
-    ``r = σ²_t / σ̄²_t``; 0 where they agree."""
-    deviation_ratio: Annotated[OverSteps, Shown("ratio of deviations")]
-    """Geometric mean over channels of ``σ_t / σ̄_t``."""
 
     def where_driven(self, values: OverSteps) -> list[Number]:
         """Return the values of driven steps, None elsewhere."""
@@ -125,9 +117,9 @@ class DriftResult(Result):
         )
 
     def _charts(self, sample: str) -> tuple[Chart, ...]:
-        def over(title: str, y: Axis, key: str, *levels: Level) -> Lines:
+        def over(title: str, key: str) -> Lines:
             rows = {name: layer.where_driven(getattr(layer, key)) for name, layer in self.layers.items()}
-            return Lines(title, STEPS, y, over_steps(rows), levels, sample)
+            return Lines(title, STEPS, DISTANCE, over_steps(rows), note=sample)
 
         held = self.distribution
         first, last = self.layers[held.layer].driven
@@ -135,10 +127,8 @@ class DriftResult(Result):
         shown = sorted({first, (first + last) // 2, last})
         return (
             inputs_chart(f"Input of {held.layer}", held, shown, plural(held.images, f"{self.split} image")),
-            over("Distance of running statistics", DISTANCE, "distance"),
-            over("The same, if all steps shared running statistics", DISTANCE, "distance_if_shared"),
-            over("Deviation of the input / running deviation", RATIO, "deviation_ratio", Level(1.0, "equal")),
-            over("Divergence of the input from the running statistics", DIVERGENCE, "divergence_nats"),
+            over("Distance of running statistics", "distance"),
+            over("The same, if all steps shared running statistics", "distance_if_shared"),
         )
 
 

@@ -85,14 +85,10 @@ def layer_drift(found: Moments, norm: Any, driven: range) -> LayerDrift:
     at = slice(driven.start, driven.stop) if driven and len(mean) > 1 else slice(None)
     usual = mean[at].mean(0)
     usual_var = (var[at] + (mean[at] - usual).square()).mean(0) + norm.eps
-    var = var + norm.eps
-    apart, ratio = (found.mean - mean) / var.sqrt(), (found.var + norm.eps) / var
     return LayerDrift(
         driven=(driven.start + 1, driven.stop),
-        distance=apart.abs().mean(1).tolist(),
+        distance=((found.mean - mean).abs() / (var + norm.eps).sqrt()).mean(1).tolist(),
         distance_if_shared=((found.mean - usual).abs() / usual_var.sqrt()).mean(1).tolist(),
-        divergence_nats=((ratio - 1 - ratio.log() + apart.square()) / 2).mean(1).tolist(),
-        deviation_ratio=(ratio.log() / 2).mean(1).exp().tolist(),
     )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
-from bntt.analysis.result import BEYOND, Count, Number, OverSteps, Record, Result, Share, Shown, table
+from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Share, Shown, table
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, plural
 from bntt.io.files import TomlError, names_in, read_named
@@ -28,7 +28,6 @@ LEFT_OUT = (
     "random numbers and normalisation of the encoder",
     "savings from zeros among an ANN's activations, and from weights that are 0",
 )
-ONCE = "operations_by_value_if_the_input_current_is_computed_once"
 Steps = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, lt=BEYOND), Shown(form=",")]
 """A mean number of operations, or an energy."""
@@ -213,17 +212,6 @@ def readable(rows: Sequence[EnergyRow]) -> list[EnergyRow]:
     return [row.model_copy(update=found | {"unit": unit}) for row, found in zip(rows, energies, strict=True)]
 
 
-class NeuroBench(Record):
-    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names; an ANN's activations are None."""
-
-    footprint: Count
-    connection_sparsity: Share
-    activation_sparsity: Number
-    synaptic_operations: Mapping[str, Amount | Count]
-    """Effective_MACs, Effective_ACs and Dense."""
-    classification_accuracy: Share
-
-
 class WeightOperations(Record):
     """Operations of all weights for one image."""
 
@@ -251,27 +239,17 @@ class EnergyResult(Result):
     note: str = NOTE
     is_ann: bool = False
     left_out: Sequence[str] = LEFT_OUT
-    neurobench: Mapping[int, NeuroBench]
     accuracy_over_time: Sequence[Share]
     layers: Sequence[LayerRow]
-    per_step: Mapping[str, Mapping[str, OverSteps]]
-    """Each layer's spikes, operations_by_spike and operations_by_value for one image in each step."""
-    ann: Mapping[str, Count]
-    """The macs and update_additions of an equal ANN for one image, or for all frames or rows of one sample."""
     frames: Annotated[int, Field(ge=0)] = 0
     energy: Sequence[EnergyRow]
     costs: Mapping[str, Costs]
-    operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
-    """For each stop, if the input is the same at every step; None for other networks."""
 
     def by_45nm(self, key: str, unit: float = 1) -> Number:
         """Read a number for all steps from the 45 nm table, with each spike in a pooled value as an addition."""
         rows = [row for row in self.energy if row.costs == "digital-45nm" and row.steps == max(self.steps)]
         found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)
         return None if found is None else found / unit
-
-    def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={ONCE} if getattr(self, ONCE) is None else None)
 
     def rows(self) -> list[dict[str, object]]:
         return [row.flat() for row in self.layers]
@@ -292,19 +270,14 @@ class EnergyResult(Result):
         )
 
     def _words(self) -> Iterator[str]:
-        for steps, one in self.neurobench.items():
+        for steps in self.steps:
             spikes = sum(row.spikes for row in self.layers if row.steps == steps)
             yield (
-                f"After {plural(steps, 'step')}: {self.split} accuracy {one.classification_accuracy:.1%}, "
+                f"After {plural(steps, 'step')}: {self.split} accuracy {self.accuracy_over_time[steps - 1]:.1%}, "
                 f"{spikes:,.0f} spikes for one image."
             )
         if self.is_ann:
             yield "This network is an ANN: its own MACs are only those of values that are not 0."
-        for steps, once in (self.operations_by_value_if_the_input_current_is_computed_once or {}).items():
-            yield (
-                f"The input is the same at every step: with its current computed once there are {once.macs:,.0f} MACs "
-                f"by value in all after {plural(steps, 'step')}."
-            )
         if self.frames > 1:
             yield f"The ANN reads all {self.frames} frames or rows of a sample, one after the other."
         yield f"Energy is {self.note}."
@@ -340,9 +313,9 @@ class EnergyResult(Result):
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
     """Count the operations of every image of a split, and price them."""
-    from bntt.analysis.energy.operations import count_operations, layer_rows, neurobench
+    from bntt.analysis.energy.operations import count_operations, layer_rows
 
-    facts, network = opened.facts, opened.model.network
+    facts = opened.facts
     tables = load_tables(arguments.costs, is_ann=facts.is_ann)
     stop = opened.exit_steps() if arguments.steps is None else arguments.steps
     if stop is not None and not 1 <= stop <= facts.num_steps:
@@ -352,29 +325,17 @@ def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progres
     found = count_operations(opened.model, loader, seed=opened.seed, draws=draws, progress=progress)
     stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
     layers = {steps: list(layer_rows(found, steps)) for steps in stops}
-    once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}
     return EnergyResult(
         **origin(opened, arguments),
         images=found.accuracy.samples,
         draws=draws,
         steps=stops,
         is_ann=facts.is_ann,
-        neurobench={steps: neurobench(found, network, steps, is_ann=facts.is_ann) for steps in stops},
         accuracy_over_time=found.accuracy.over_time,
         layers=[row for rows in layers.values() for row in rows],
-        per_step={
-            name: {
-                "spikes": layer.spikes.tolist(),
-                "operations_by_spike": layer.events.tolist(),
-                "operations_by_value": layer.active.tolist(),
-            }
-            for name, layer in found.layers.items()
-        },
-        ann={"macs": found.ann_macs, "update_additions": found.ann_updates},
         frames=found.frames,
         energy=list(energy_rows([all_layers(rows) for rows in layers.values()], tables)),
         costs=tables,
-        operations_by_value_if_the_input_current_is_computed_once=once if found.constant_input else None,
     )
 
 

@@ -27,7 +27,7 @@ from bntt.analysis.accuracy.evaluation import (
     presented,
     right_answers,
 )
-from bntt.analysis.energy import LayerRow, NeuroBench, WeightOperations
+from bntt.analysis.energy import LayerRow, WeightOperations
 from bntt.nn.blocks import SpikeDropout, SpikingLayer
 from bntt.nn.call import evaluating
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts
@@ -244,8 +244,6 @@ class Operations:
     """Accuracy of the same presentations."""
     layers: dict[str, LayerOperations]
     """Counts by layer."""
-    constant_input: bool
-    """True if the input is the same at every step, so that the first layer's current can be computed once."""
     frames: int = 0
     """Number of frames or rows of a sample, of which a step shows one and an ANN reads each; 0 for an image."""
 
@@ -260,33 +258,17 @@ class Operations:
         return self.frames or 1
 
     @property
-    def ann_updates(self) -> int:
-        """Additions of an ANN of the same architecture outside its weights, for one sample."""
-        return self.ann_inputs * sum(layer.ann_updates for layer in self.layers.values())
-
-    @property
-    def ann_macs(self) -> int:
-        """Multiply-accumulates of an ANN of the same architecture, for one sample."""
-        return self.ann_inputs * self.dense
-
-    @property
     def dense(self) -> int:
         """Multiply-accumulates of all weights for one input: none of its values is assumed to be 0."""
         return sum(layer.dense for layer in self.layers.values())
 
-    def synaptic(
-        self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False
-    ) -> WeightOperations:
+    def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
         """Return the operations of all weights for one image that stops after ``steps`` steps; all T by default.
 
-        Args:
-            price: pricing of a pooled count.
-            input_once: True to compute the current of a constant input only once.
+        A pooled count is priced by its spikes, or as one value.
         """
         self.check_steps(steps)
-        first, *others = self.layers.values()
-        found = [first.synaptic(1 if input_once and self.constant_input else steps, price)]
-        found += [layer.synaptic(steps, price) for layer in others]
+        found = [layer.synaptic(steps, price) for layer in self.layers.values()]
         return WeightOperations(additions=sum(one.additions for one in found), macs=sum(one.macs for one in found))
 
     def spikes(self, steps: int | None = None) -> float:
@@ -362,8 +344,8 @@ def count_operations(
         name: _layer(name, layer, arrived.get(name), spikes.get(name, none).cpu() / samples, neurons[name], samples)
         for name, layer in planned.items()
     }
-    facts = encoder_facts(model.encoder)
-    return Operations(counted(hits, samples // draws), found, facts.constant, 0 if facts.takes == "images" else steps)
+    frames = 0 if encoder_facts(model.encoder).takes == "images" else steps
+    return Operations(counted(hits, samples // draws), found, frames)
 
 
 def _padded(counts: Tensor, steps: int) -> Tensor:
@@ -411,17 +393,3 @@ def layer_rows(found: Operations, steps: int) -> Iterator[LayerRow]:
             ann_macs=found.ann_inputs * layer.dense,
             ann_update_additions=found.ann_inputs * layer.ann_updates,
         )
-
-
-def neurobench(found: Operations, network: nn.Module, steps: int, *, is_ann: bool) -> NeuroBench:
-    """Compute NeuroBench's metrics for one image: ACs are operations of single spikes, MACs those of other values."""
-    effective, places = found.synaptic(steps, "values"), steps * sum(layer.neurons for layer in found.layers.values())
-    operations = {"Effective_MACs": effective.macs, "Effective_ACs": effective.additions, "Dense": found.dense * steps}
-    weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    return NeuroBench(
-        footprint=sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers())),
-        connection_sparsity=sum(int((one == 0).sum()) for one in weights) / sum(one.numel() for one in weights),
-        activation_sparsity=None if is_ann else 1 - found.spikes(steps) / places if places else 1.0,
-        synaptic_operations=operations,
-        classification_accuracy=found.accuracy.over_time[steps - 1],
-    )

@@ -217,26 +217,16 @@ class ExitResult(EarlyExit):
         )
         accuracy = [stairs(name, curve) for name, curve in curves.items()]
         papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
-        over_time = [Line(name, steps, curve, name, dashed=name != self.split) for name, curve in curves.items()]
-        stops = {"the exit": self.chosen.steps, "truncation": self.truncation.steps}
-        stops |= {f"threshold {PAPER_THRESHOLD}": self.paper_threshold.steps}
-        for t in dict.fromkeys(stops.values()):  # rules with the same stop share a mark
-            name = ", ".join(rule for rule, stop in stops.items() if stop == t)
-            over_time.append(Line(name, [t], [curves[self.split][t - 1]], name, joined=False))
         ran, note = self.what_was_run, "the last step at which any layer reaches the threshold"
         return (
             Lines("γ and the threshold", STEPS, GAMMA, gamma, levels, note),
             Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
             Lines("Exit by threshold", THRESHOLD, UNTIL, [stairs("steps", steps)], papers),
-            Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, over_time), over_time, note=ran),
         )
 
 
 class CriterionRow(Record):
-    """Samples that leave when a measure of certainty reaches its threshold, and the stop for all that is as accurate.
-
-    The threshold is None if no sample may leave early.
-    """
+    """Samples that leave when a measure of certainty reaches its threshold; None if no sample may leave early."""
 
     criterion: str
     threshold: Annotated[Number, Shown(form=".4g")]
@@ -248,12 +238,6 @@ class CriterionRow(Record):
     seconds: float
     additions_per_image: float
     macs_per_image: float
-    alike_steps: Annotated[int, Shown("steps")]
-    alike_test_accuracy: Number = None
-    alike_validation_accuracy: Number = None
-    alike_seconds: Annotated[float, Shown("seconds")]
-    alike_additions_per_image: float
-    alike_macs_per_image: float
 
     @property
     def accuracy(self) -> Annotated[Number, Shown(form=".1%")]:
@@ -262,14 +246,6 @@ class CriterionRow(Record):
     @property
     def operations(self) -> Annotated[float, Shown("synaptic operations", form=",")]:
         return self.additions_per_image + self.macs_per_image
-
-    @property
-    def alike_accuracy(self) -> Annotated[Number, Shown("accuracy", form=".1%")]:
-        return self.alike_validation_accuracy if self.alike_test_accuracy is None else self.alike_test_accuracy
-
-    @property
-    def alike_operations(self) -> Annotated[float, Shown("synaptic operations", form=",")]:
-        return self.alike_additions_per_image + self.alike_macs_per_image
 
 
 class SampleExitResult(EarlyExit):
@@ -295,17 +271,12 @@ class SampleExitResult(EarlyExit):
     def section(self) -> Section:
         told, operations = self.spoken(self.images), self.whole_additions_per_image + self.whole_macs_per_image
         words = (
-            f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
-            "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one.",
+            f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation.",
             f"No exit: {self.whole_accuracy:.1%} after {self.whole_steps} steps, {operations:,.0f} synaptic operations "
             f"per image, {self.whole_seconds:.3g} seconds.",
         )
         own = ("criterion", "threshold", "mean_steps", "accuracy", "operations", "seconds")
-        common = ("criterion", "alike_steps", "alike_accuracy", "alike_operations", "alike_seconds")
-        tables = (
-            table(f"Individual exits: {told}", self.criteria, *own),
-            table(f"Common exit that is as accurate: {told}", self.criteria, *common),
-        )
+        tables = (table(f"Individual exits: {told}", self.criteria, *own),)
         leave = [Line(name, range(1, len(left) + 1), left, name) for name, left in self.leave_after_step.items()]
         points = [
             Line(row.criterion, [row.mean_steps], [row.accuracy], row.criterion, joined=False) for row in self.criteria
@@ -404,7 +375,7 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
 
 
 def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
-    """Choose a threshold for every criterion on validation; measure it, and as good a common exit, on the split."""
+    """Choose a threshold for every criterion on validation, and measure it on the split."""
     from bntt.analysis.accuracy.evaluation import evaluate
     from bntt.analysis.energy.operations import count_operations
     from bntt.analysis.exit import early_exit as by_certainty
@@ -416,14 +387,10 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
     progress.expect(draws * len(validation.places) + (2 + 2 * len(criteria)) * images)
     running = by_certainty.record_running(opened.model, validation, **options)
     choices = [by_certainty.choose_sample_exit(running, criterion, loss) for criterion in criteria]
-    validated = running.right.double().mean(0).tolist()
-    wanted = [min(one.accuracy, max(validated)) - by_certainty.ROUNDING for one in choices]
-    alike = [1 + next(t for t, share in enumerate(validated) if share >= least) for least in wanted]
-    progress.expect(len(set(alike)) * images)
 
-    def timed(function: Callable[..., Any], *args: object, **more: object) -> tuple[Any, float]:
+    def timed(function: Callable[..., Any], *args: object) -> tuple[Any, float]:
         began = time.perf_counter()
-        return function(opened.model, loader, *args, **options, **more), time.perf_counter() - began
+        return function(opened.model, loader, *args, **options), time.perf_counter() - began
 
     def costs(prefix: str, operations: Any, seconds: float) -> dict[str, Any]:
         work = {"additions_per_image": operations.additions, "macs_per_image": operations.macs, "seconds": seconds}
@@ -431,19 +398,17 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
 
     whole, whole_seconds = timed(evaluate)
     exits = [timed(by_certainty.exit_each, one.criterion, one.threshold) for one in choices]
-    seconds = {steps: timed(evaluate, steps=steps)[1] for steps in sorted(set(alike))}
     operations, over_time = count_operations(opened.model, loader, **options), whole.accuracy.over_time
     rows = list[CriterionRow]()
-    for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
+    for choice, (left, took) in zip(choices, exits, strict=True):
         rule = by_certainty.exit_rule(choice.criterion, choice.threshold)
         row = {
             "criterion": choice.criterion, "threshold": choice.threshold, "validation_accuracy": choice.accuracy,
             "validation_lost": choice.lost, f"{split}_accuracy": left.accuracy, "mean_steps": left.mean_steps,
-            "spikes_per_image": float(left.spikes.sum()), "alike_steps": steps,
-            f"alike_{split}_accuracy": over_time[steps - 1],
+            "spikes_per_image": float(left.spikes.sum()),
         }  # fmt: skip
-        row |= costs("", count_operations(opened.model, loader, leaves=rule, **options).synaptic(), took)
-        rows.append(CriterionRow.model_validate(row | costs("alike_", operations.synaptic(steps), seconds[steps])))
+        work = count_operations(opened.model, loader, leaves=rule, **options).synaptic()
+        rows.append(CriterionRow.model_validate(row | costs("", work, took)))
     return SampleExitResult(
         **origin(opened, arguments),
         loss_allowed=loss,
