@@ -1,9 +1,5 @@
 """One name, one colour."""
 
-from itertools import combinations
-
-import pytest
-
 from bntt.charts.files import METHODS, OTHERS, SHADES, looks_of
 from bntt.charts.records import Axis, Bar, Bars, Entry, Forest, Line, Lines
 from bntt.nn.kinds import NORMS
@@ -45,27 +41,3 @@ def test_many_names_go_round():
     looks = looks_of([lines(*names)])
     assert looks.colour(names[0]) == looks.colour(names[len(OTHERS)])
     assert [looks.numbers[name] for name in names] == list(range(30))
-
-
-def channels(colour):
-    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-
-
-def contrast(colour, ground):
-    def light(c):
-        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (w / 255 for w in channels(c))]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((light(colour), light(ground)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize(("ground", "tone"), [("#ffffff", "light"), ("#15171a", "dark")])
-def test_colours_stand_out_from_the_ground_and_from_each_other(ground, tone):
-    methods = [getattr(colour, tone) for colour in METHODS.values()]
-    assert min(contrast(colour, ground) for colour in methods) >= 3
-    assert min(contrast(getattr(colour, tone), ground) for colour in SHADES) >= 2.3
-    apart = [
-        sum(abs(a - b) for a, b in zip(channels(x), channels(y), strict=True)) for x, y in combinations(methods, 2)
-    ]
-    assert min(apart) > 40

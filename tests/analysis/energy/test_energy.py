@@ -8,7 +8,6 @@ import torch
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.energy import (
-    ENERGY,
     FOLDER,
     Digital,
     EnergyArguments,
@@ -26,7 +25,6 @@ from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.io.files import names_in
-from bntt.runs.measure import run_measurement
 from tests.runs.tiny import parts
 from tests.trained import copied_run, opened_run
 
@@ -88,16 +86,6 @@ def test_an_ann_reads_every_frame_of_a_recording():
     assert (row.ann, layer.ann_macs, layer.ann_update_additions) == (2 * (160 * 5 + 30 * 1), 200, 40)
 
 
-def test_layers_by_hand():
-    found = {(row.steps, row.layer): row for steps in (2, 1) for row in layer_rows(counted(), steps)}
-    assert [key for key in found if key[0] == 1] == [(1, "conv1"), (1, "fc1"), (1, "readout")]
-    row = found[2, "fc1"]
-    assert (row.additions_by_spike, row.macs_by_spike) == (60, 0)
-    assert (row.additions_by_value, row.macs_by_value) == (0, 20)
-    assert (row.spikes, row.ann_macs, row.update_additions) == (4, 50, 4)
-    assert found[1, "conv1"].additions_by_value == 30
-
-
 def result(constant: bool = False, *, is_ann: bool = False, **changes) -> EnergyResult:
     """The record of what is counted above, by the tables of the package, after two steps and after one."""
     found, stops = counted(constant), (2, 1)
@@ -148,17 +136,6 @@ def test_energies_are_in_a_unit_that_can_be_read():
         assert readable([row.model_copy(update={"snn": largest, "ann": None})])[0].unit == unit
 
 
-def test_a_file_that_is_damaged_is_refused_with_the_place():
-    row = result().energy[0].model_dump()
-    for change, place in (
-        ({"snn": -1.0}, r"energy\.0\.snn"),
-        ({"snn": float("nan")}, r"energy\.0\.snn"),
-        ({"steps": 0}, r"energy\.0\.steps"),
-    ):
-        with pytest.raises(ValueError, match=place):
-            result(energy=[row | change])
-
-
 @pytest.fixture(scope="module")
 def run():
     found = opened_run()
@@ -182,14 +159,6 @@ def test_a_run_is_counted_with_and_without_a_stop(run, monkeypatch):
     for steps in (0, 4):
         with pytest.raises(ArgumentError, match=f"--steps {steps}"):
             measure_energy(run, EnergyArguments(steps=steps), Progress())
-
-
-def test_neurons_that_give_no_whole_spikes_are_refused_by_name():
-    run = opened_run()
-    run.__dict__["data"] = parts(run.recipe)
-    next(iter(run.model.network.layers.values())).lif.register_forward_hook(lambda *a: (0.37 * a[2][0], a[2][1]))
-    with pytest.raises(ArgumentError, match="'conv2'"):
-        run_measurement(ENERGY, [run], EnergyArguments(), Progress())
 
 
 def test_tables_of_the_users_are_read_before_anything_is_counted(run, tmp_path, monkeypatch):

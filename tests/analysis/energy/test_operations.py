@@ -188,22 +188,6 @@ def test_every_operation_is_counted(name, how, direct):
     assert set(found.layers) == {*plain.network.layers, "readout"}
 
 
-def test_a_pooled_spike_is_one_before_the_pool():
-    """Of the plain network: the spikes before a pool of 2 by 2, each at the place where its window is."""
-    model, images = model_of("plain", direct=False)
-    choose(model.network, backend="reference")
-    fired: list[Tensor] = []
-    model.network.blocks["conv1"].lif.register_forward_hook(lambda m, args, out: fired.append(out[0].detach()))
-    found = count_operations(model, [(images, LABELS)], seed=3)
-    spikes = torch.cat(fired).double()
-    places = F.avg_pool2d(spikes.flatten(0, 1), 2, divisor_override=1).unflatten(0, (T, IMAGES))
-    conv2 = model.network.blocks["conv2"].synapse
-    assert torch.allclose(found.layers["conv2"].events, operations(conv2, places))
-    assert torch.equal(found.layers["conv1"].spikes * IMAGES, spikes.sum((1, 2, 3, 4)))
-    assert places.max() > 1
-    assert places.sum() < spikes.sum(), "the last row and column have no window"
-
-
 def test_an_exit_needs_no_pass_of_its_own():
     """What a pass does that is stopped after three steps is what the whole one did in its first three."""
     model, images = model_of("plain", direct=False)

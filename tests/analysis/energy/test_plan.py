@@ -1,6 +1,5 @@
 """What arrives where, what a spike is worth there, the weights that a value meets, and what neurons do beside."""
 
-import itertools
 from fractions import Fraction
 
 import pytest
@@ -171,62 +170,6 @@ def test_operations_beside_the_weights():
     assert done(NoNorm(), None, bias=True) == ([0, 0], [6, 6], 6), "a bias is an addition, unless a norm takes it in"
     assert done(BNTT(2, num_steps=2), LIF(0.9), bias=True) == done(BNTT(2, num_steps=2), LIF(0.9))
     assert done(None, LIF(0.9), weights=False) == ([6, 6], [15, 12.5], 6)
-
-
-def looped(weights: nn.Conv2d, size: tuple[int, int], padding: tuple[int, int]) -> tuple[list[list[int]], tuple]:
-    """One by one: every output channel, output place and kernel place, and the input's place that they read."""
-    met = [[0] * size[1] for _ in range(size[0])]
-    out = []
-    for axis in (0, 1):
-        span = weights.dilation[axis] * (weights.kernel_size[axis] - 1) + 1
-        out.append((size[axis] + 2 * padding[axis] - span) // weights.stride[axis] + 1)
-    places = itertools.product(range(out[0]), range(out[1]), *map(range, weights.kernel_size))
-    for y, x, down, across in places:
-        at = [
-            o * weights.stride[axis] - padding[axis] + k * weights.dilation[axis]
-            for axis, (o, k) in enumerate(((y, down), (x, across)))
-        ]
-        if all(0 <= a < n for a, n in zip(at, size, strict=True)):
-            met[at[0]][at[1]] += weights.out_channels // weights.groups
-    return met, tuple(out)
-
-
-def shape_behind(weights: nn.Conv2d, image: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the current that is planned for a convolution."""
-    net = SpikingNetwork({"conv": SpikingBlock(weights, NoNorm(), LIF())}, Readout(nn.Flatten()))
-    net.readout = Readout(nn.Sequential(nn.Flatten(), linear(1, 1)))
-    return plan_layers(net, image, None)["conv"].out
-
-
-CONVOLUTIONS = [
-    {},
-    {"padding": 1},
-    {"stride": 2},
-    {"stride": 2, "padding": 1},
-    {"stride": (3, 1), "padding": (2, 0)},
-    {"stride": 4},  # some places are read by nothing
-    {"dilation": 2, "padding": 2},
-    {"dilation": (1, 3), "padding": (1, 0)},
-    {"groups": 2, "padding": 1},
-    {"groups": 4, "stride": 2, "dilation": 2, "padding": (3, 1)},
-]
-
-
-def test_every_weight_is_met_as_often_as_a_loop_finds():
-    for options in CONVOLUTIONS:
-        weights = nn.Conv2d(4, 8, (3, 2), device="meta", **options)
-        for size in ((7, 7), (9, 8)):
-            met, out = looped(weights, size, weights.padding)
-            assert fan_out(weights, (4, *size)).tolist() == met, options
-            assert shape_behind(weights, (4, *size)) == (8, *out), options
-            assert tuple(weights(torch.empty(1, 4, *size, device="meta")).shape[2:]) == out, options
-
-
-def test_padding_by_name():
-    for padding, dilation, width in (("same", 1, 1), ("same", 3, 3), ("valid", 2, 0)):
-        weights = nn.Conv2d(1, 3, 3, padding=padding, dilation=dilation, device="meta")
-        assert fan_out(weights, (1, 8, 7)).tolist() == looped(weights, (8, 7), (width, width))[0]
-        assert shape_behind(weights, (1, 8, 7)) == tuple(weights(torch.empty(1, 1, 8, 7, device="meta")).shape[1:])
 
 
 def test_the_sum_over_an_image_is_what_a_dense_layer_multiplies():

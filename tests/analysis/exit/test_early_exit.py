@@ -57,16 +57,6 @@ def test_thresholds_that_are_none():
             exit_step(profile(**ROWS), threshold)
 
 
-def test_gamma_that_nobody_hears_is_not_read():
-    net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
-    with torch.no_grad():
-        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([0.5, 0.01, 0.01, 9.0, 9.0])[:, None].expand(5, 2))
-        net.blocks["fc2"].norm.gamma.copy_(torch.tensor([9.0, 0.3, 0.01, 0.01, 9.0])[:, None].expand(5, 2))
-    found = gamma_profile(net)
-    assert envelope(found).tolist() == pytest.approx([0.5, 0.3, 0.01, 0.01, -math.inf])
-    assert exit_step(found, 0.1) == 2
-
-
 def test_the_readings_differ_where_signs_and_deviations_do():
     net = mlp(in_features=2, hidden=(2,), num_steps=3)
     norm = net.blocks["fc1"].norm
@@ -146,35 +136,29 @@ def test_no_gamma_that_reaches_the_readout():
                 ask(found, *more)
 
 
-def test_magnitude_and_signed_mean():
-    net = mlp(in_features=2, hidden=(2, 2), num_steps=2)
-    with torch.no_grad():
-        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([[1.0, -3.0], [0.5, 0.5]]))
-    profile = gamma_profile(net)
-    assert profile.magnitude["fc1"].tolist() == [2.0, 0.5]
-    assert profile.signed["fc1"].tolist() == [-1.0, 0.5]
-    assert profile.magnitude["fc2"].tolist() == [1.0, 1.0]
-
-
-def test_gamma_without_a_path_to_the_readout_is_in_no_peak():
+def test_gamma_without_a_path_to_the_readout_is_in_no_peak_and_no_exit():
     """In fire_before layer l of L is driven from step l - 1; what it says from T - 1 - (L - l) on is too late."""
     net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
     with torch.no_grad():
         net.blocks["fc1"].norm.gamma.copy_(torch.tensor([0.1, 0.2, 0.3, 8.0, 9.0])[:, None].expand(5, 2))
-        net.blocks["fc2"].norm.gamma.copy_(torch.tensor([7.0, 0.1, 0.4, 0.3, 9.0])[:, None].expand(5, 2))
+        net.blocks["fc2"].norm.gamma.copy_(torch.tensor([7.0, 0.1, 0.4, 0.05, 9.0])[:, None].expand(5, 2))
     profile = gamma_profile(net)
     assert profile.driven == {"fc1": range(0, 3), "fc2": range(1, 4)}
     assert (profile.peak("fc1"), profile.peak("fc2")) == (2, 2)
+    assert envelope(profile).tolist() == pytest.approx([0.1, 0.2, 0.4, 0.05, -math.inf])
+    assert exit_step(profile, 0.09) == 3
     assert gamma_profile(mlp(in_features=2, hidden=(2, 2), num_steps=2, fire="before")).peak("fc1") is None
 
 
-def test_relative_is_what_multiplies_the_current_in_the_unit_of_gamma():
+def test_means_of_gamma_by_hand():
     net = mlp(in_features=2, hidden=(2,), num_steps=2)
     norm = net.blocks["fc1"].norm
     with torch.no_grad():
         norm.gamma.copy_(torch.tensor([[1.0, -2.0], [3.0, 4.0]]))
         norm.running_var.copy_(torch.tensor([[1.0, 4.0], [9.0, 4.0]]) - norm.eps)
     profile = gamma_profile(net)
+    assert profile.magnitude["fc1"].tolist() == [1.5, 3.5]
+    assert profile.signed["fc1"].tolist() == [-0.5, 3.5]
     assert profile.deviation["fc1"].tolist() == pytest.approx([1.5, 2.5])
     assert profile.relative["fc1"].tolist() == pytest.approx([(1 * 2 / 1 + 2) / 2, (3 * 2 / 3 + 4) / 2])
 

@@ -72,25 +72,28 @@ def test_gradient_norms_are_autograds(norm, kind, batch):
 @needs_kernels
 @pytest.mark.parametrize("norm", ["bntt", "tdbn"])
 def test_the_kernels_give_the_same(norm, batch):
-    """But for membranes on the threshold's other side."""
-    model = classifier(norm)
-    choose(model.network, backend="reference")
-    plain, along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
-    choose(model.network, backend="auto")
-    fused, fused_along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
+    """But for membranes on the threshold's other side; also of a layer that is frozen."""
+    model, found = classifier(norm), []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("conv1" not in name)
+    for backend in ("reference", "auto"):
+        choose(model.network, backend=backend)
+        found += [gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))]
+    plain, along, fused, fused_along = found
+    assert list(fused.norms) == list(plain.norms) == list(model.network.blocks)
     exact = F.cross_entropy(copy.deepcopy(model).train()(batch[0], seed=0, draw=FIRST_DRAW), batch[1])
     assert fused.loss == pytest.approx(float(exact.detach()), rel=1e-5), "the seed and draw that it says"
     assert fused.loss == pytest.approx(plain.loss, rel=0.05)
     for name, row in plain.norms.items():
+        assert row.gt(0).any(), name
         assert torch.allclose(fused.norms[name], row, rtol=0.2, atol=1e-4), name
     assert fused_along.norm == pytest.approx(along.norm, rel=0.2)
     assert fused_along.loss == pytest.approx(along.loss, rel=0.2)
 
 
-@pytest.mark.parametrize("norm", ["none", "bntt"])
-def test_the_loss_along_the_gradient_is_a_hand_loops(norm, batch):
+def test_the_loss_along_the_gradient_is_a_hand_loops(batch):
     images, labels = batch[0].double(), batch[1]
-    model, noise = double(norm), {"seed": 2, "index": torch.arange(4, 10), "draw": 9}
+    model, noise = double("bntt"), {"seed": 2, "index": torch.arange(4, 10), "draw": 9}
     found = loss_along_gradient(model, images, labels, (0.5, 0.1), **noise)
     start = copy.deepcopy(model).train()
     loss = F.cross_entropy(start(images, **noise), labels)
@@ -114,18 +117,6 @@ def test_the_loss_along_the_gradient_is_a_hand_loops(norm, batch):
         assert there != found.start
 
 
-def test_a_smooth_loss_keeps_its_promise_for_a_small_step(batch):
-    """Below the surrogate nothing else would: through the readout alone the gradient is the true one."""
-    model = double("bntt")
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("network.readout"))
-    found = loss_along_gradient(model, batch[0].double(), batch[1], (1e-6, 1e-5))
-    drop, promised = found.start - found.loss[1], found.start - found.predicted[1]
-    assert drop == pytest.approx(promised, rel=1e-4)
-    assert drop > 0
-    assert found.change[1] == pytest.approx(10 * found.change[0], rel=1e-3)
-
-
 def test_range_and_smoothness():
     found = AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(3.0, 4.0))
     assert found.range == (1.5, 3.0)
@@ -134,23 +125,6 @@ def test_range_and_smoothness():
     lost = found.model_copy(update={"loss": (None, 3.0), "change": (3.0, None)})
     assert (*lost.range, lost.smoothness) == (None, None, None)
     assert found.model_copy(update={"norm": 0.0}).smoothness is None
-
-
-@pytest.mark.parametrize(("norm", "training"), [("bntt", True), ("bn", False), ("layer", True)])
-def test_the_model_is_left_as_it_was(norm, training, batch):
-    model = classifier(norm, dropout=0.5).train(training)
-    model.network.blocks["conv2"].train(not training)
-    model(batch[0]).sum().backward()
-    state = copy.deepcopy(model.state_dict())
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
-    modes = [part.training for part in model.modules()]
-    first = gradient_norms(model, *batch)
-    along = loss_along_gradient(model, *batch, steps=(0.1, 1.0))
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert all(torch.equal(p.grad, gradients[name]) for name, p in model.named_parameters())
-    assert [part.training for part in model.modules()] == modes
-    assert gradient_norms(model, *batch).loss == first.loss
-    assert loss_along_gradient(model, *batch, steps=(0.1, 1.0)) == along
 
 
 def test_running_statistics_are_not_asked(batch):
@@ -180,24 +154,9 @@ def test_where_the_gradient_is_not_finite_there_is_no_way(batch):
 
 def test_steps_must_lead_somewhere(batch):
     for steps in ((), (0.1, 0.0), (math.nan,), (math.inf,), (-1.0,)):
-        with pytest.raises(ValueError, match="finite numbers above 0"):
+        with pytest.raises(ValueError, match="step sizes"):
             loss_along_gradient(classifier("bntt"), *batch, steps=steps)
-
-
-@needs_kernels
-def test_frozen_layers_have_gradients_alike_on_every_path(batch):
-    model = classifier("bntt")
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("conv1" not in name)
-    found = [gradient_norms(model, *batch)]
-    choose(model.network, backend="reference")
-    found.append(gradient_norms(model, *batch))
-    fused, plain = (one.norms for one in found)
-    assert list(fused) == list(plain) == list(model.network.blocks)
-    for name, row in plain.items():
-        assert row.gt(0).any(), name
-        assert torch.allclose(fused[name], row, rtol=0.2, atol=1e-4), name
-    model.requires_grad_(False)
-    assert gradient_norms(model, *batch).norms.keys() == found[0].norms.keys()
-    with pytest.raises(ValueError, match="no parameter of the model learns"):
-        loss_along_gradient(model, *batch, steps=(0.1,))
+    still = classifier("bntt").requires_grad_(False)
+    assert gradient_norms(still, *batch).norms.keys() == still.network.blocks.keys(), "currents have gradients"
+    with pytest.raises(ValueError, match="no parameter"):
+        loss_along_gradient(still, *batch, steps=(0.1,))
