@@ -49,7 +49,8 @@ REFUSED = {
     "energy": [({"draws": 0}, "--draws"), ({"draws": 1001}, "--draws")],
     "robust": [
         *[({"sigmas": sigmas}, "--sigmas") for sigmas in ((-0.1,), (0.1, math.nan), (math.inf,))],
-        *[({flag: 0}, f"--{flag}") for flag in ("draws", "images", "steps")],
+        *[({flag: 0}, f"--{flag}") for flag in ("draws", "images")],
+        ({"steps": 2}, "--steps"),
     ],
     "attack": [
         *[

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate, paired
-from bntt.analysis.accuracy import wilson
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.analysis.robustness import RobustArguments, RobustResult, measure_robustness
@@ -54,11 +53,11 @@ def runs(tmp_path_factory):
     }
 
 
-def by_hand(loaded, sigma, draws, places, *, steps=None, **options):
+def by_hand(loaded, sigma, draws, places, **options):
     """What one row should hold."""
     pairs = PartLoader(loaded.data.test, places, 13)  # of any size
     model = SpikingClassifier(NoisyEncoder(loaded.model.encoder, sigma, **options), loaded.model.network)
-    return evaluate(model, pairs, seed=loaded.recipe.seed, draws=draws, steps=steps)
+    return evaluate(model, pairs, seed=loaded.recipe.seed, draws=draws)
 
 
 def test_rows_are_evaluations_and_differences_are_paired(runs):
@@ -79,7 +78,6 @@ def test_rows_are_evaluations_and_differences_are_paired(runs):
                 accuracy.per_draw,
                 accuracy.over_time,
             )
-            assert row.over_time_wilson_95[0] == wilson(accuracy.over_time[0], 24)
             assert row.clean_accuracy == run.rows[0].accuracy
             if run is found.runs[0]:
                 assert row.to_first is row.to_first_low_95 is row.to_first_high_95 is None
@@ -97,7 +95,6 @@ def test_what_is_asked_reaches_the_noise(runs):
     for asked, options in (
         ({"where": "normalized"}, {"where": "normalized"}),
         ({"unclipped": True}, {"clip": False}),
-        ({"steps": 2}, {"steps": 2}),
     ):
         found = measured([runs["poisson"]], noise(0.8, images=30, draws=1, **asked))
         expected = by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].data.test, 30), **options).accuracy
@@ -115,7 +112,6 @@ def test_refusals_before_anything_is_measured(runs, monkeypatch):
     for pick, asked, named in (
         (["poisson"] * 2, noise(images=9), "twice"),
         (["poisson"], noise(images=81), "--images 81"),
-        (["poisson"], noise(steps=4), "--steps 4"),
         (["poisson", "unsigned"], noise(unclipped=True), "unsigned"),
         (["unsigned"], noise(where="normalized"), "mean and std"),
         (["direct"], noise(0, draws=2), "--draws 2"),
@@ -146,12 +142,11 @@ def test_runs_are_called_by_what_tells_them_apart(runs, tmp_path):
 def row(run, sigma, accuracy, to_first, **changes):
     low, high = (None, None) if to_first is None else (to_first - 0.1, to_first + 0.1)
     values = {
-        "run": run, "sigma": sigma, "sigma_in": "pixels", "clipped": True, "accuracy": accuracy,
+        "run": run, "sigma": sigma, "accuracy": accuracy,
         "low_95": accuracy - 0.1, "high_95": accuracy + 0.1, "sd_over_draws": 0.02, "clean_accuracy": 0.9,
         "to_first": to_first, "to_first_low_95": low, "to_first_high_95": high, "draws": 2, "redrawn": "noise",
-        "steps": 2, "images": 100, "images_chosen": "all 100", "seconds": 1.0,
+        "seconds": 1.0,
         "accuracy_per_draw": [accuracy + 0.02, accuracy - 0.02], "accuracy_over_time": [0.25, accuracy],
-        "over_time_wilson_95": [[0.2, 0.3], [0.4, 0.5]],
     }  # fmt: skip
     return values | changes
 

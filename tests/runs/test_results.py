@@ -46,13 +46,12 @@ def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_n
         assert describe_replaced(DRIFT, same, run.path, [run]).partition("drift.json")[2] == said
 
 
-def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
-    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
+def test_pictures_lie_beside_the_file(tmp_path):
+    found = result_from(ActivityResult, VALUES)
     written = save_result(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
     assert [path.name.removeprefix("activity-validation") for path in written] == [
-        ".json", ".png", "-gamma.png", "-places.npz",
+        ".json", ".png", "-gamma.png",
     ]  # fmt: skip
-    assert written[-1].read_bytes() == b"spikes"
 
 
 def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, tmp_path):

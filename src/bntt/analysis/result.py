@@ -210,10 +210,6 @@ class Result(Record):
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
-    def attachments(self) -> dict[str, bytes]:
-        """Return files to save with the JSON: contents by the suffix of the name, ``{"places.npz": ...}``."""
-        return {}
-
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
         return self.model_dump(mode="json", by_alias=True)

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field
 
-from bntt.analysis.accuracy import wilson
 from bntt.analysis.measurement import (
     ArgumentError,
     Draws,
@@ -40,6 +39,8 @@ SEED = 0
 class RobustArguments:
     """Arguments of the robustness measurement."""
 
+    RETIRED = (("steps", None),)
+
     sigmas: tuple[Annotated[float, Ge(0), Le(1000)], ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Standard deviations σ of the noise; 0 is always measured."""
     where: Unit = "pixels"
@@ -52,8 +53,6 @@ class RobustArguments:
     """Number of images, stratified by class; by default the fewest that a run's recipe measures (all by default)."""
     split: Split = "test"
     """Split whose images are measured."""
-    steps: Annotated[int, Ge(1)] | None = None
-    """Stop after this number of steps; all by default."""
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -62,12 +61,10 @@ class RobustArguments:
 
 
 class NoisyRow(Record):
-    """One run at one σ, with everything needed to read it on its own."""
+    """One run at one σ."""
 
     run: str
     sigma: Annotated[float, Shown("σ", form=".3g")]
-    sigma_in: Unit
-    clipped: bool
     accuracy: Annotated[Share, Shown(form=".1%")]
     low_95: float
     high_95: float
@@ -80,13 +77,9 @@ class NoisyRow(Record):
     draws: int
     redrawn: str
     """"spikes", "noise", "spikes, noise" or "nothing"."""
-    steps: int
-    images: int
-    images_chosen: str
     seconds: Annotated[float, Shown(form=".1f")]
     accuracy_per_draw: Sequence[Share]
     accuracy_over_time: OverSteps
-    over_time_wilson_95: Sequence[tuple[float, float]]
 
     @property
     def interval(self) -> Annotated[tuple[float, float], Shown("95% interval", form=".1%")]:
@@ -110,14 +103,8 @@ class NoisyRun(Record):
 
     @property
     def text(self) -> str:
-        clean = self.rows[0]
-        stopped = f", stopped after {clean.steps}" if clean.steps < self.num_steps else ""
         parts = ", ".join(filter(None, (self.network or "own network", self.norm, self.encoder)))  # "": made in Python
-        per_draw = ", ".join(f"{one:.1%}" for one in clean.accuracy_per_draw)
-        per_draw = f"; clean, draw by draw: {per_draw}" if clean.draws > 1 else ""
-        return (
-            f"{self.run}: {parts}, {plural(self.num_steps, 'step')}{stopped}; images: {clean.images_chosen}{per_draw}"
-        )
+        return f"{self.run}: {parts}, {plural(self.num_steps, 'step')}"
 
 
 class RobustResult(Result):
@@ -215,8 +202,6 @@ def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, pro
     plan = dict[tuple[str, float], tuple[NoisyEncoder, str, int]]()
     for name, one in zip(names, opened, strict=True):
         encoder = one.model.encoder
-        if arguments.steps is not None and arguments.steps > encoder.num_steps:
-            raise ArgumentError(f"--steps {arguments.steps}: {one.path} has {encoder.num_steps} steps")
         for sigma in arguments.grid:
             drawn = ["spikes"] * encoder_facts(encoder).random + ["noise"] * (sigma > 0)
             draws = (arguments.draws or opened[0].draws) if drawn else 1
@@ -234,18 +219,17 @@ def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, pro
         for sigma in arguments.grid:
             encoder, redrawn, draws = plan[name, sigma]
             began, model = time.perf_counter(), SpikingClassifier(encoder, one.model.network)
-            found = evaluate(model, loader, seed=one.seed, draws=draws, steps=arguments.steps, progress=progress)
+            found = evaluate(model, loader, seed=one.seed, draws=draws, progress=progress)
             accuracy, first = found.accuracy, right.setdefault(sigma, found.right)
             beside = paired(found.right, first) if runs else None
             low, high = beside.interval if beside else (None, None)
             row = {
-                "run": name, "sigma": sigma, "sigma_in": arguments.where, "clipped": not arguments.unclipped,
-                **accuracy.columns, "clean_accuracy": rows[0].accuracy if rows else accuracy.mean,
+                "run": name, "sigma": sigma, **accuracy.columns,
+                "clean_accuracy": rows[0].accuracy if rows else accuracy.mean,
                 "to_first": beside and beside.difference, "to_first_low_95": low, "to_first_high_95": high,
-                "draws": draws, "redrawn": redrawn, "steps": len(accuracy.over_time), "images": images,
-                "images_chosen": chosen, "seconds": time.perf_counter() - began,
-                "accuracy_per_draw": accuracy.per_draw, "accuracy_over_time": accuracy.over_time,
-                "over_time_wilson_95": [wilson(share, accuracy.samples) for share in accuracy.over_time],
+                "draws": draws, "redrawn": redrawn,
+                "seconds": time.perf_counter() - began, "accuracy_per_draw": accuracy.per_draw,
+                "accuracy_over_time": accuracy.over_time,
             }  # fmt: skip
             rows.append(NoisyRow.model_validate(row))
         facts = {key: getattr(one.facts, key) for key in ("network", "norm", "encoder", "num_steps")}

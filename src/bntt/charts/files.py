@@ -44,8 +44,8 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
 """Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
-MARKED, MOST_POINTS = 8, 200
-"""Most marks on a joined line, where every so many points have one, and most points of any line."""
+MARKED = 8
+"""Most marks on a joined line, where every so many points have one."""
 LETTERS = 13
 INVALID = "#a61b1b"
 CROSSED: dict[str, Any] = {"color": INVALID, "markersize": 11, "markeredgewidth": 2.2, "zorder": 4}
@@ -183,7 +183,7 @@ def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]
 
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     legend, invalid, logarithmic = Legend(), Legend(), is_logarithmic(chart.y, values_along(chart))
-    for line in map(_thinned, chart.lines):
+    for line in chart.lines:
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
         colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
         (legend[line.name],) = axes.plot(
@@ -200,15 +200,6 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
         if crossed := [(line.x[i], y[i]) for i in line.invalid if not math.isnan(y[i])]:
             (invalid["INVALID"],) = axes.plot(*zip(*crossed, strict=True), "x", **CROSSED)
     return legend | invalid | _levels(axes, chart.levels)
-
-
-def _thinned(line: Line) -> Line:
-    """Return a line of at most ``MOST_POINTS`` points, evenly spaced; one with invalid points is short."""
-    if len(line.x) <= MOST_POINTS or line.invalid:
-        return line
-    at = thinned(len(line.x), MOST_POINTS)
-    y, low, high = ([of[i] for i in at] if of else of for of in (line.y, line.low, line.high))
-    return replace(line, x=[line.x[i] for i in at], y=y, low=low, high=high)
 
 
 def thinned(total: int, most: int) -> list[int]:

@@ -19,7 +19,7 @@ from bntt.charts.files import save_figure
 from bntt.deploy.description import Description
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.errors import DataError
-from bntt.io.files import find_object, write_json, write_whole
+from bntt.io.files import find_object, write_json
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.runs.directory import check_folders
@@ -202,7 +202,7 @@ def save_result(
     form: Format = "png",
     opened: Sequence[LoadedRun | OpenedRecipe] = (),
 ) -> list[Path]:
-    """Write a result, its figures and attachments, each atomically."""
+    """Write a result and its figures, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = measurement.stem(arguments)
     written = [folder / f"{stem}.json"]
@@ -211,9 +211,6 @@ def save_result(
     for figure in result.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
         save_figure(figure, written[-1])
-    for name, content in result.attachments().items():
-        written.append(folder / f"{stem}-{name}")
-        write_whole(written[-1], content)
     return written
 
 

@@ -1,8 +1,5 @@
 """The activity of a run: rows and totals agree, whatever the norm; peaks, and changes from step to step, by hand."""
 
-import io
-
-import numpy as np
 import pytest
 import torch
 
@@ -26,7 +23,7 @@ def run():
 
 def test_rows_and_totals_agree(run):
     progress = Progress()
-    found = measure_activity(run, ActivityArguments(split="validation", draws=2, places=True), progress)
+    found = measure_activity(run, ActivityArguments(split="validation", draws=2), progress)
     assert progress.done == progress.total == 2 * len(run.data.validation)
     assert sum(row.spikes_per_image for row in found.steps) == pytest.approx(found.spikes_per_image)
     for name, layer in found.layers.items():
@@ -37,9 +34,6 @@ def test_rows_and_totals_agree(run):
         assert list(layer.spikes_by_class) == list(run.classes)
         assert sum(map(sum, layer.gamma_histogram.counts)) == STEPS * layer.channels
         assert [row.gamma_change is None for row in rows] == [False, False, True]
-    with np.load(io.BytesIO(found.attachments()["places.npz"])) as arrays:
-        total = sum(float(arrays[name].sum()) for name in arrays.files)
-    assert total == pytest.approx(found.spikes_per_image, rel=1e-5)
     assert result_from(type(found), found.to_json()).to_json() == found.to_json()
 
 
@@ -51,7 +45,6 @@ def test_a_norm_without_steps_has_no_gamma_to_tell_and_a_class_without_images_no
     assert 0 < len(there) <= 4
     assert all(list(layer.spikes_by_class) == [run.classes[n] for n in there] for layer in found.layers.values())
     assert all(row.gamma_magnitude is None and not row.gamma_driven for row in found.steps)
-    assert not found.attachments()
     assert [figure.stem for figure in found.figures()] == [""]
 
 

@@ -84,8 +84,6 @@ def test_pictures_show_spikes_by_layer_and_class_and_gamma_where_it_has_a_path()
     assert (gamma.rows, gamma.values) == (["conv1"], [[0.5, 0.5, None]])
     assert deviation.values == [[2.0, 2.0, 2.0]]
     assert (change.columns, change.values) == (["1", "2"], [[0.25, 0.25]])
-    (shown,) = found.section().folded
-    assert [[cell.text for cell in row] for row in shown.rows] == [["cat", "1.75", "0"], ["dog", "5.25", "0"]]
     silent = LAYER | {"spike_rate": 0.0, "spikes_by_class": {"cat": [0.0]}}
     (figure,) = result_from(ActivityResult, VALUES | {"layers": {"conv1": silent}, "steps": [STEP]}).figures()
     assert [type(chart).__name__ for chart in figure.charts] == ["Lines", "Forest"]

@@ -10,7 +10,7 @@ def row(attack, eps, accuracy, *, estimator="", invalid="", model="run0", on="ru
     return {
         "model": model, "crafted_on": on, "attack": attack, "estimator": estimator, "eps": eps / 255, "eps_255": eps,
         "accuracy": accuracy, "low_95": accuracy - 0.1, "high_95": accuracy + 0.1, "sd_over_draws": 0.02,
-        "clean_accuracy": 0.9, "images": 100, "chosen": "100 of 200", "draws": 2, "randomness": "none",
+        "clean_accuracy": 0.9, "images": 100, "chosen": "100 of 200", "draws": 2,
         "largest_change": eps / 255, "seconds": 1.0, "invalid": invalid,
     }  # fmt: skip
 

@@ -101,12 +101,12 @@ def test_a_loss_that_no_threshold_keeps():
     """The signed mean of the last steps is below 0: no threshold waits for them."""
     found = profile(fc1=[0.5, 0.2, -0.3, -0.3])
     assert choose_exit(found, (0.5, 0.8, 0.8, 0.8), 0.0, "signed").steps == 2
-    for row, over_time, loss, said in (
-        ([0.5, 0.2, -0.3, -0.3], (0.5, 0.7, 0.8, 0.8), 0.05, r"2 of 4 .*10\.00"),
-        ([-0.1, -0.2, -0.3], (0.1, 0.6, 0.8), 0.0, r"1 of 3 .*70\.00"),
-        ([0.3, 0.2, -0.3], (0.1, 0.6, 0.8), 0.0, r"2 of 3 .*20\.00"),
+    for row, over_time, loss in (
+        ([0.5, 0.2, -0.3, -0.3], (0.5, 0.7, 0.8, 0.8), 0.05),
+        ([-0.1, -0.2, -0.3], (0.1, 0.6, 0.8), 0.0),
+        ([0.3, 0.2, -0.3], (0.1, 0.6, 0.8), 0.0),
     ):
-        with pytest.raises(LossBudgetError, match=said):
+        with pytest.raises(LossBudgetError, match=f"{100 * loss:g} points"):
             choose_exit(profile(fc1=row), over_time, loss, "signed")
     for share in (-0.01, math.nan, 1.5):  # 1.5 may be meant as points
         with pytest.raises(ValueError, match="loss"):

@@ -127,14 +127,6 @@ def test_range_and_smoothness():
     assert found.model_copy(update={"norm": 0.0}).smoothness is None
 
 
-def test_running_statistics_are_not_asked(batch):
-    model = classifier("bntt").eval()
-    before = gradient_norms(model, *batch).loss
-    for layer in model.network.layers.values():
-        layer.norm.running_mean.fill_(100)
-    assert gradient_norms(model, *batch).loss == before
-
-
 def test_another_loss_is_followed(batch):
     smooth = partial(F.cross_entropy, label_smoothing=0.5)
     model = classifier("bntt")

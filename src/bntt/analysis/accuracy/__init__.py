@@ -156,11 +156,6 @@ class Difference(Summary):
         """P(one > other): share of starts in which ``one`` is above; ties count half (Bouthillier et al. 2021)."""
         return sum(0.5 if value == 0 else float(value > 0) for value in self.values) / self.n
 
-    @property
-    def superiority_interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of that share."""
-        return wilson(self.superiority, self.n)
-
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
     """Return the numbers of one training minus those of another, paired by seed, in the order of the seeds.
@@ -409,13 +404,8 @@ class EvaluationResult(Result):
             yield f"{how} in {duration(self.seconds)}{', with validation' * self.is_trained}"
         if (begun := self.begun_with) and begun.updates is not None:
             yield f"before that, {begun.run}: {begun.updates:,} updates in {duration(begun.seconds)}"
-        if made := self.conversion:
-            if made.ann.updates is not None:
-                yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"
-            yield (
-                f"thresholds: {made.scale:g} times the largest weighted input"
-                f"{', chosen on validation' * bool(made.tried)} ({made.images:,} training images, {made.steps} steps)"
-            )
+        if (made := self.conversion) and made.ann.updates is not None:
+            yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"
         spikes = f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
         yield spikes if self.firing_rate else "an ANN: nothing in it spikes"
         if self.unvarying_input:

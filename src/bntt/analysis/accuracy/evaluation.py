@@ -85,7 +85,7 @@ def evaluate(
 ) -> Evaluation:
     """Return accuracy and activity over all samples, each shown ``draws`` times with fresh noise, in evaluation mode.
 
-    The model is left unchanged: parameters, running statistics and mode are as before.
+    The model is left unchanged.
 
     Args:
         model: the classifier to evaluate.
@@ -144,7 +144,6 @@ def presented(
     check_answers(model, "analyses take")
     check_weights(model)
     device = next(model.parameters()).device
-    first = 0
     for number in range(draws):
         seen = 0
         for inputs, labels, index in samples(batches, 0):
@@ -154,9 +153,6 @@ def presented(
             progress(len(labels))
         if not seen:
             raise ValueError(f"there are no samples to {what}")
-        if number and seen != first:
-            raise ValueError(f"draw {number + 1} has {seen} samples, the first {first}: every draw needs the same ones")
-        first = seen
 
 
 class BatchSteps(NamedTuple):
@@ -249,11 +245,6 @@ class Paired:
     """Accuracy of ``one`` minus that of ``other``, each the mean over its draws."""
     interval: tuple[float, float]
     """The 95 % interval by the rule of :func:`paired`: the uncertainty from the choice of images."""
-
-    @property
-    def decided(self) -> bool:
-        """True if the interval excludes 0."""
-        return self.interval[0] > 0 or self.interval[1] < 0
 
 
 def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.959964) -> Paired:

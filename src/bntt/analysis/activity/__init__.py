@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import correlation, mean
@@ -25,7 +24,7 @@ from bntt.charts.records import (
     over_steps,
     values_of,
 )
-from bntt.charts.section import Cell, Section, Table, count, plural
+from bntt.charts.section import Section, plural
 
 RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
 SPIKES = Axis("spikes per image, all steps", scale="log")
@@ -33,20 +32,18 @@ OF_CLASS = Axis("spikes / mean over the layer's classes")
 LATER = "later with depth (rank correlation)"
 FIRST, LAST = "at the first step, relative to", "at the last step, relative to"
 NEXT = "from a step to the next"
-MOST_CLASSES = 200
-"""Largest number of rows in the table of classes."""
 
 
 @dataclass(frozen=True)
 class ActivityArguments:
     """Arguments of the activity measurement."""
 
+    RETIRED = (("places", False),)
+
     split: Split = "test"
     """Split whose images are measured."""
     draws: Draws = 1
     """Number of draws, each with fresh noise."""
-    places: bool = False
-    """Also write the spikes of every neuron, as activity-places.npz."""
 
 
 class GammaHistogram(Record):
@@ -132,7 +129,6 @@ class ActivityResult(Result):
     layers: Mapping[str, LayerActivity]
     steps: Sequence[LayerAtStep]
     findings: Sequence[Finding] = ()
-    places_npz: bytes = Field(default=b"", exclude=True, repr=False)
 
     computed = (
         (Shown(f"γ peaks {LATER}", metric="gamma-later", digits=2), "later", "gamma_peak_step"),
@@ -178,9 +174,6 @@ class ActivityResult(Result):
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump() for row in self.steps]
 
-    def attachments(self) -> dict[str, bytes]:
-        return {"places.npz": self.places_npz} if self.places_npz else {}
-
     @property
     def sample(self) -> str:
         return f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
@@ -191,16 +184,9 @@ class ActivityResult(Result):
         if self.findings:
             caption = f"{plural(len(self.findings), 'finding')}: faults of layers"
             tables.append(table(caption, self.findings, "layer", "kind", "text"))
-        spikes = {name: layer.spikes_by_class for name, layer in self.layers.items() if layer.spikes_by_class}
-        rows = [  # by hand: a column for each layer, and no record for each class
-            (Cell(one), *(count(sum(by_class.get(one, ()))) for by_class in spikes.values()))
-            for one in _classes(spikes)[:MOST_CLASSES]
-        ]
-        caption = f"Spikes per image by class and layer, all steps: {self.sample}"
-        folded = (Table(caption, ("class", *spikes), tuple(rows)),) if rows else ()
         words = (f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps.",)
         charts = (*self.spike_charts(), *self.gamma_charts())
-        return Section("Spike activity", words, tuple(tables), charts, folded)
+        return Section("Spike activity", words, tuple(tables), charts)
 
     def figures(self) -> list[Figure]:
         pictures = [Figure(self.title, self.spike_charts())]
@@ -212,7 +198,8 @@ class ActivityResult(Result):
         """Draw the firing rate over time, and spikes by layer and by class."""
         entries = [Entry(name, layer.spikes_per_image) for name, layer in self.layers.items()]
         by_class = {name: layer.spikes_by_class for name, layer in self.layers.items()}
-        classes, values = _classes(by_class), list[list[Number]]()
+        classes = list(dict.fromkeys(one for of in by_class.values() for one in of))
+        values = list[list[Number]]()
         for of in by_class.values():  # over the layer's mean: otherwise only a few layers would be visible
             row = [sum(of.get(one, ())) for one in classes]
             values.append([value / mean(row) if any(row) else None for value in row])
@@ -239,14 +226,8 @@ class ActivityResult(Result):
         return tuple(charts)
 
 
-def _classes(by_layer: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(one for by_class in by_layer.values() for one in by_class))
-
-
 def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Progress) -> ActivityResult:
     """Count the spikes of every image of a split, and read γ."""
-    import numpy as np
-
     from bntt.analysis.activity.spike_activity import class_activity, health, spikes_of_layer
     from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread, step_changes
     from bntt.nn.network.delays import delays
@@ -255,7 +236,7 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     draws = draws_of(opened.facts, arguments.draws)
     progress.expect(draws * len(loader.places))
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
-    counted = class_activity(opened.model, loader, len(opened.classes), places=arguments.places, **options)
+    counted = class_activity(opened.model, loader, len(opened.classes), **options)
     gamma, changes = gamma_profile(network), step_changes(network)
     spreads, late = gamma_spread(network), delays(network)
     shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
@@ -278,9 +259,6 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         layers[name] = LayerActivity.model_validate(layer)
         for row in zip(*columns.values(), strict=True):
             steps.append(LayerAtStep(layer=name, **dict(zip(columns, row, strict=True))))
-    npz = io.BytesIO()
-    if arguments.places:
-        np.savez_compressed(npz, **dict[str, Any]({name: row.float().numpy() for name, row in counted.places.items()}))
     return ActivityResult(
         **origin(opened, arguments),
         images=len(loader.places),
@@ -289,7 +267,6 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         layers=layers,
         steps=steps,
         findings=health(counted.total, network),
-        places_npz=npz.getvalue(),
     )
 
 

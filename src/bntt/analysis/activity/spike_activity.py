@@ -34,13 +34,11 @@ Fault = tuple[Any, Iterable[int], float, str]
 
 @dataclass(frozen=True)
 class ClassActivity:
-    """Spikes of every layer and step, by channel and by class; by neuron if requested."""
+    """Spikes of every layer and step, by channel and by class."""
 
     total: Activity
     by_class: dict[str, Float[Tensor, "K T"]]
     """Mean over the images of a class and the draws, by layer and step."""
-    places: dict[str, Float[Tensor, "T C *space"]]
-    """Mean over images and draws of each neuron, by layer; empty if not requested."""
 
 
 @torch.no_grad()
@@ -49,7 +47,6 @@ def class_activity(
     batches: Loader,
     classes: int,
     *,
-    places: bool = False,
     seed: int = 0,
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
@@ -59,7 +56,6 @@ def class_activity(
     Args:
         model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
         classes: the number of classes, K.
-        places: True to count spikes for every neuron too.
 
     Raises:
         ValueError: if there are no samples, a label is not a class, or draws is below 1.
@@ -73,9 +69,8 @@ def class_activity(
     torch.Size([10, 2])
     """
     check_classifier(model, "class_activity() takes")
-    measure, shown = Measure(spikes=True, samples=True, places=places), torch.zeros(classes, dtype=torch.int64)
-    spikes, by_class, where = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
-    neurons = dict[str, int]()
+    measure, shown = Measure(spikes=True, samples=True), torch.zeros(classes, dtype=torch.int64)
+    spikes, by_class, neurons = dict[str, Tensor](), dict[str, Tensor](), dict[str, int]()
     with evaluating(model):
         for _, inputs, labels, noise in presented(model, batches, "count spikes of", seed, draws, progress):
             check_labels(labels, classes)
@@ -88,13 +83,10 @@ def class_activity(
                 add_to(spikes, name, layer.spikes)
                 own = layer.samples.new_zeros(classes, len(layer.samples))
                 add_to(by_class, name, own.index_add_(0, labels.to(own.device, torch.int64), layer.samples.T))
-                if layer.places is not None:
-                    add_to(where, name, layer.places)
     total, each = int(shown.sum()), shown.clamp(min=1)[:, None]
     return ClassActivity(
         Activity(total, {name: counts.cpu() for name, counts in spikes.items()}, neurons),
         {name: counts.cpu() / each for name, counts in by_class.items()},
-        {name: (counts / total).cpu() for name, counts in where.items()},
     )
 
 
@@ -109,9 +101,8 @@ def untrained_activity(
 ) -> Activity:
     """Return the spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
 
-    An untrained network has running means of 0 and variances of 1: evaluated with these it does not behave as it does
-    when training begins. The model is left unchanged. Custom norms that are not a :class:`~bntt.nn.TemporalNorm` stay
-    in evaluation mode. With ``Compute(reduce=)``, call it in every process.
+    The model is left unchanged. Custom norms that are not a :class:`~bntt.nn.TemporalNorm` stay in evaluation mode.
+    With ``Compute(reduce=)``, call it in every process.
 
     Args:
         model: the classifier.
@@ -216,10 +207,8 @@ def _of_spikes(counts: Tensor, rate: Tensor, late: Delay, more: str) -> Iterator
         way = "fewer steps may be enough" if silent == [*effective][-len(silent) :] else more
         yield "silent", silent, len(silent) / steps, f"is silent at {spans(silent)}, where it could fire: {way}"
     if full := [t for t in range(steps) if rate[t] > SATURATED]:
-        what = (
-            f"fires at {spans(full)} in up to {max(rate[full]):.1%} of its neurons, which says little about the input"
-        )
-        yield "saturated", full, len(full) / steps, f"{what}: raise its threshold"
+        what = f"fires at {spans(full)} in up to {max(rate[full]):.1%} of its neurons: raise its threshold"
+        yield "saturated", full, len(full) / steps, what
     if (idle := int((counts.sum(0) == 0).sum())) >= MANY * channels:
         what = f"never fires in {idle} of its {channels} channels: {more}, or make it narrower"
         yield "idle", range(steps), idle / channels, what
@@ -234,11 +223,9 @@ def _collapsed(norm: Any, late: Delay) -> Iterator[Fault]:
         gains = norm.gains()
         every = steps if shared else low.any(1).nonzero().flatten().tolist()
         of = "channels" if shared else f"(step, channel) pairs, at {spans(every)}"
-        what = (
-            f"always got the same current in training in {int(low.sum())} of {low.numel()} {of}: any deviation would "
-            f"be multiplied by up to {float(gains[low.expand_as(gains)].max()):.3g}"
-        )
-        yield "collapsed", every, int(low.sum()) / low.numel(), what
+        count, gain = int(low.sum()), float(gains[low.expand_as(gains)].max())
+        what = f"always got one current in {count} of {low.numel()} {of}: deviations are multiplied by up to {gain:.3g}"
+        yield "collapsed", every, count / low.numel(), what
 
 
 @dataclass(frozen=True)

@@ -103,20 +103,16 @@ class AttackRow(Record):
     images: int
     chosen: str
     draws: int
-    randomness: str
     eot: int | None = None
     steps: int | None = None
     step_size: float | None = None
     restarts: int | None = None
-    random_start: bool | None = None
     queries: int | None = None
     queries_used: Number = None
     zero_gradient_share: Annotated[Number, Shown("zero gradients", form=".1%")] = None
     largest_change: float
     seconds: Annotated[float, Shown("s", form=".0f")]
-    lowest_single: str | None = None
     invalid: str = ""
-    note: str = NOTE
 
     @property
     def interval(self) -> Annotated[tuple[float, float], Shown("95%", form=".0%")]:

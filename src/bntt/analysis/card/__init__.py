@@ -78,11 +78,6 @@ class CardResult(HardwareProfile, Result):
     missing: str = ""
 
     @property
-    def title(self) -> str:
-        """Data and samples; the data alone if nothing was measured."""
-        return super().title if self.images else self.dataset
-
-    @property
     def state_bytes(self) -> Annotated[int, Shown("membranes", "bytes", metric="membrane-bytes", digits=0)]:
         """Bytes that all neurons carry from step to step for one image: all layers at once, the peak."""
         return sum(row.state_bytes for row in self.layers)
@@ -120,9 +115,8 @@ class CardResult(HardwareProfile, Result):
                 f"is at most {self.highest_membrane or 0:.3g} (mean and maximum over {sample})."
             )
         note = (
-            "Synapses: shared weights count at every place. Bytes: of the membranes, for one image. Fan-out: number of "
-            "weights that one input value meets. Spikes and operations are means over the images. |u| is the highest "
-            "after the reset (higher before it in neurons that fire); for the readout, that of its sum."
+            "Synapses: shared weights count at every place. Fan-out: number of weights that one input value meets. "
+            "|u|: after the reset; for the readout, of its sum."
         )
         shown = [name for name in LayerCard.model_fields if self.images or name not in MEASURED]
         tables = (

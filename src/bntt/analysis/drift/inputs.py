@@ -156,8 +156,5 @@ def held_norms(network: SpikingNetwork) -> dict[str, Any]:
     held = {name: norm for name, norm in norms.items() if norm_facts(norm).running_statistics}
     if not held:
         kinds = ", ".join(sorted({type(norm).__name__ for norm in norms.values() if norm is not None}))
-        raise ValueError(
-            f"no layer of this network holds statistics to drift from (its norms: {kinds or 'none'}): "
-            f"measure one with bntt, bn or another norm with running statistics"
-        )
+        raise ValueError(f"no layer of this network holds running statistics (its norms: {kinds or 'none'})")
     return held

@@ -22,11 +22,8 @@ NOTE = (
     "several times; only the operations by layer are certain"
 )
 LEFT_OUT = (
-    "memory accesses",
-    "pooling itself",
-    "sums of residual blocks, and the readout's sum over the steps",
-    "random numbers and normalisation of the encoder",
-    "savings from zeros among an ANN's activations, and from weights that are 0",
+    "memory accesses; pooling itself; sums of residual blocks, and the readout's over the steps; random numbers and "
+    "normalisation of the encoder; savings from zeros among an ANN's activations, and from weights that are 0"
 )
 Steps = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, lt=BEYOND), Shown(form=",")]
@@ -236,9 +233,7 @@ class EnergyResult(Result):
     draws: Count
     steps: Annotated[Sequence[Steps], Field(min_length=1)]
     """The stops: all steps, and an exit if there is one."""
-    note: str = NOTE
     is_ann: bool = False
-    left_out: Sequence[str] = LEFT_OUT
     accuracy_over_time: Sequence[Share]
     layers: Sequence[LayerRow]
     frames: Annotated[int, Field(ge=0)] = 0
@@ -280,8 +275,8 @@ class EnergyResult(Result):
             yield "This network is an ANN: its own MACs are only those of values that are not 0."
         if self.frames > 1:
             yield f"The ANN reads all {self.frames} frames or rows of a sample, one after the other."
-        yield f"Energy is {self.note}."
-        yield f"Left out: {'; '.join(self.left_out)}."
+        yield f"Energy is {NOTE}."
+        yield f"Left out: {LEFT_OUT}."
 
     def _energy_table(self, rows: Sequence[EnergyRow], runs: str) -> Table:
         name, costs = rows[0].costs, self.costs[rows[0].costs]

@@ -265,7 +265,8 @@ class Operations:
     def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
         """Return the operations of all weights for one image that stops after ``steps`` steps; all T by default.
 
-        A pooled count is priced by its spikes, or as one value.
+        Args:
+            price: pricing of a pooled count.
         """
         self.check_steps(steps)
         found = [layer.synaptic(steps, price) for layer in self.layers.values()]

@@ -125,7 +125,7 @@ class EquivalenceResult(Equivalence, Result):
     def _by_layer(self, fed: str) -> Table:
         each = [self._differing(fold, fed) for fold in self.folds.values()]
         rows = [
-            (Cell(layer), *(_small(mean_of(rows[layer])) for rows in each), share(mean_of(rate)))
+            (Cell(layer), *(share(mean_of(rows[layer]), 2) for rows in each), share(mean_of(rate)))
             for layer, rate in self._heard(self.firing_rate).items()
         ]
         caption = f"Neurons that fire differently, mean over steps: {INPUTS[fed]}"
@@ -141,11 +141,6 @@ class EquivalenceResult(Equivalence, Result):
 
     def of_fold(self, name: str, key: str) -> Number:
         return getattr(self.folds[name], key) if name in self.folds else None
-
-
-def _small(value: Number) -> Cell:
-    """Format a share in percent, with enough digits that a very small one does not read as 0."""
-    return Cell(f"{100 * value:.1g}%", value) if value is not None and 0 < value < 1e-4 else share(value, 2)
 
 
 def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progress: Progress) -> EquivalenceResult:

@@ -45,23 +45,17 @@ def fold_equivalence(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Equivalence:
-    """Compare a network with four folds of it: exact, without the mean, without the ratio, and Eq. 15.
+    """Return a network compared with four folds of it: exact, without mean, without ratio, and Eq. 15 (neither).
 
-    Eq. 15 lacks both. The ratio is that of the scales of two consecutive steps; it is a factor of the leak. Each layer
-    is compared twice: alone, on the network's true spikes, which shows its own error; and in the folded network as a
-    whole, on that network's own spikes, where errors add up. Spikes are compared before the pool. In float32 the exact
-    fold differs where rounding decides if a membrane reaches the threshold, and in all that follows; in float64 it does
-    not. The model runs in evaluation mode and is left unchanged.
+    The ratio, of the scales of two consecutive steps, is a factor of the leak. Each layer is compared before its pool,
+    alone on the network's true spikes, and in the folded network on its own spikes, where errors add up. In float32 the
+    exact fold differs where rounding decides a spike. The model runs in evaluation mode and is left unchanged.
 
     Args:
         model: a classifier whose blocks have norms to fold.
-        batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)``; a few steps of one batch are in memory at
-            a time, and the membranes of nine networks.
+        batches: as :func:`~bntt.analysis.evaluate` takes them.
         seed, draw: identify the encoder's noise.
         progress: called after every batch, with its number of samples.
-
-    Returns:
-        The network and its four folds, layer by layer and step by step.
 
     Raises:
         ValueError: if the network is not a sequence of :class:`~bntt.nn.SpikingBlock`, none of them has a norm to fold,

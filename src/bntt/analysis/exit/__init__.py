@@ -22,10 +22,7 @@ PER_SAMPLE = "per-sample"
 """Part of the file's name for an exit of each sample individually."""
 PAPER_THRESHOLD = 0.1
 """Threshold of the paper's Figure 4."""
-NO_GAMMA = (
-    "its norm has no γ for each step (bntt has one; so has a custom norm with facts = NormFacts(step_gamma=True) and "
-    "step_tables()); --per-sample needs no γ either"
-)
+NO_GAMMA = "its norm has no γ for each step, as bntt has; --per-sample needs no γ either"
 AT_PAPERS = f"at the threshold {PAPER_THRESHOLD}"
 Reading = Literal["magnitude", "signed", "relative"]
 """The mean over channels that is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;

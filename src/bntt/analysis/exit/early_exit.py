@@ -209,9 +209,8 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
     rows: dict[str, Tensor] = getattr(profile, reading)
     if not any(profile.driven[name] for name in rows):
         raise NoGammaError(
-            "no γ has a path from the input to the readout: train with a norm that has one for each step "
-            "(network.norm='bntt'), more steps (network.num_steps), or network.fire='after'; truncation needs no γ, "
-            "and --per-sample needs no γ either"
+            "no γ has a path from the input to the readout: train with network.norm='bntt', more network.num_steps, or "
+            "network.fire='after'; --per-sample needs no γ either"
         )
     largest = torch.full_like(next(iter(rows.values())), -math.inf)
     for name, row in rows.items():
@@ -223,8 +222,7 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
     """Return the number of steps to run, 1 to T: one more than the last t at which a layer reaches the threshold.
 
-    After these steps, every layer's mean stays below the threshold. If none ever reaches it, the result is 1, with a
-    warning.
+    If none ever reaches it, the result is 1, with a warning.
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.
@@ -321,11 +319,7 @@ def choose_exit(
     reachable = {one.steps: min(one.to, highest) for one in ranges if one.above < highest or one.to == highest}
     if found := next((one for one in _within(loss, over_time) if one.steps in reachable), None):
         return replace(found, threshold=reachable[found.steps])
-    gentle = max(reachable or [1], key=lambda steps: over_time[steps - 1])
-    raise LossBudgetError(
-        f"no threshold loses at most {100 * loss:g} points on validation: the best one stops after {gentle} of "
-        f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: allow a larger loss"
-    )
+    raise LossBudgetError(f"no threshold loses at most {100 * loss:g} points on validation: allow a larger loss")
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
@@ -516,8 +510,7 @@ def exit_each(
 ) -> SampleExits:
     """Return answers and exit times: samples whose :func:`certainty` reaches the threshold leave with their class.
 
-    The model runs step by step and is left unchanged. A sample's noise does not depend on which others have left: it
-    gets the answer that it would get alone.
+    The model is left unchanged. Each sample gets the answer that it would get alone.
 
     Args:
         model: the classifier.

@@ -87,10 +87,8 @@ class NeuronResult(Result):
         if self.surrogate is not None:
             curve.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
         potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
-        over_time = over_steps({"surrogate gradient": slopes})
         charts = (
             Lines("Membrane over time", STEPS, Axis("membrane potential"), membrane, levels, neuron),
-            Lines("Surrogate gradient over time", STEPS, GRADIENT, over_time, note=neuron),
             Lines("Surrogate gradient by potential", potential, GRADIENT, curve, note=neuron),
         )
         return Section("One neuron over time", (words,), charts=tuple(chart for chart in charts if values_of(chart)))

@@ -81,19 +81,15 @@ def loss_along_gradient(
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
 ) -> AlongGradient:
-    """Move the weights along a batch's gradient, and return how loss and gradient change on the way.
+    """Return how loss and gradient change if the weights move along a batch's gradient.
 
-    Every point sees the same batch with the same noise, normalised by its own statistics as in training. A copy is
-    moved: nothing in the model changes. If the gradient at the start is not finite, its norm and every loss and change
-    are None.
+    Every point sees the same batch with the same noise, normalised by its own statistics as in training. If the
+    gradient at the start is not finite, its norm and every loss and change are None.
 
     Args:
         model: the classifier; a copy is moved.
         inputs, labels, index, seed, draw, loss: as for :func:`gradient_norms`.
         steps: step sizes η, each above 0, for example around the learning rate.
-
-    Returns:
-        The losses, and the change of the gradient, at every step size.
 
     Raises:
         ValueError: if there are no step sizes, one is not a finite number above 0, or no parameter requires a gradient.
