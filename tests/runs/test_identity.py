@@ -24,55 +24,46 @@ from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
-
-
 CHECKPOINT = Path("run/checkpoints/best.safetensors")
 
 
 @each_row(
-    ("change", "keys", "allowed"),
+    ("key", "change", "allowed"),
     [
-        (MINIMAL, "", True),
-        (changed(data={"root": "/y"}), "data.root", True),
-        (changed(evaluate={"draws": 3}), "evaluate.draws", True),
-        (changed(compute={"recompute": 2}), "compute.recompute", True),
-        (changed(checkpoint={"last": 9}), "checkpoint.last", True),
-        ({**MINIMAL, "notes": "x"}, "notes", True),
-        (changed(train={"epochs": 99}), "train.epochs", True),
-        ({**MINIMAL, "seed": 1}, "seed", False),
-        (changed(data={"validation": 0.3}), "data.validation", False),
-        (changed(data={"images": 100}), "data.images", False),
-        (changed(data={"augment": ["flip"]}), "data.augment", False),
-        (changed(encoder={"name": "direct"}), "encoder.name", False),
-        (changed(network={"norm": "bn"}), "network.norm", False),
-        (changed(network={"decay_input": False}), "", True),
-        (changed(network={"decay_input": True}), "network.decay_input", False),
-        (changed(train={"lr_drops": [50]}), "train.lr_drops", False),
+        ("", MINIMAL, True),
+        ("", changed(network={"decay_input": False}), True),
+        ("data.root", changed(data={"root": "/y"}), True),
+        ("evaluate.draws", changed(evaluate={"draws": 3}), True),
+        ("compute.recompute", changed(compute={"recompute": 2}), True),
+        ("checkpoint.last", changed(checkpoint={"last": 9}), True),
+        ("notes", {**MINIMAL, "notes": "x"}, True),
+        ("train.epochs", changed(train={"epochs": 99}), True),
+        ("seed", {**MINIMAL, "seed": 1}, False),
+        ("data.validation", changed(data={"validation": 0.3}), False),
+        ("data.images", changed(data={"images": 100}), False),
+        ("data.augment", changed(data={"augment": ["flip"]}), False),
+        ("encoder.name", changed(encoder={"name": "direct"}), False),
+        ("network.norm", changed(network={"norm": "bn"}), False),
+        ("network.decay_input", changed(network={"decay_input": True}), False),
+        ("train.lr_drops", changed(train={"lr_drops": [50]}), False),
     ],
 )
-def test_which_keys_may_differ(change, keys, allowed):
+def test_which_keys_may_differ(key, change, allowed):
     facts, recipe = {"recipe": dump_recipe(parse_recipe(MINIMAL))}, parse_recipe(change)
     differ = recipe_changes(recipe, parse_recipe(MINIMAL))
-    assert list(differ) == keys.split()
+    assert list(differ) == key.split()
     nameless = parse_recipe(changed(network={"norm": ""}))  # put together in Python: they had no name then
     assert recipe_changes(recipe, nameless).keys() == differ.keys() - {"network.norm"}
     if allowed:
         assert check_same_recipe(recipe, facts, CHECKPOINT, RESUMING) == differ
         return
-    with pytest.raises(CheckpointError, match=rf"run was trained with another recipe \({re.escape(keys)} is "):
+    with pytest.raises(CheckpointError, match=rf"^run .*\({re.escape(key)} is "):
         check_same_recipe(recipe, facts, CHECKPOINT, RESUMING)
 
 
-@each_row(
-    ("notes", "message"),
-    [
-        ({}, r"it lacks 'recipe'\): train it again"),
-        ({"recipe": "x = = 1"}, r"cannot be used \(.*\): train it again"),
-        ({"recipe": "seed = -1"}, r"cannot be used \(.*\): train it again"),
-    ],
-)
-def test_checkpoints_without_a_recipe(notes, message):
-    with pytest.raises(CheckpointError, match=message):
+@each_row("notes", [{}, {"recipe": "x = = 1"}, {"recipe": "seed = -1"}])
+def test_checkpoints_without_a_recipe(notes):
+    with pytest.raises(CheckpointError, match=str(CHECKPOINT)):
         check_same_recipe(parse_recipe(MINIMAL), notes, CHECKPOINT, RESUMING)
 
 
@@ -96,23 +87,18 @@ def test_the_same_data_passes(tmp_path):
 
 
 @each_row(
-    ("content", "message"),
+    "content",
     [
-        (None, "environment.json is missing"),
-        (b"", "environment.json cannot be used"),
-        (b"\xff\xfe", "environment.json cannot be used"),
-        (b"[" * 100_000, r"environment.json cannot be used \(lists or tables are nested too deep"),
-        (b"[1]", r"environment.json cannot be used \(.*\): only it says which data"),
-        (b"{}", r"environment.json cannot be used \(.*\): only it says which data"),
-        (b'{"data": "Fashion-MNIST"}', r"environment.json cannot be used \(.*\): only it says which data"),
-        (b'{"data": {"sha256": "1a"}}', r"environment.json cannot be used \(.*\): only it says which data"),
-        (b'{"data": {"sha256": {"train": "9"}}}', "was trained on other data than this: .* now it is mnist /x"),
+        None,
+        *(b"", b"\xff\xfe", b"[" * 100_000, b"[1]", b"{}"),
+        *(b'{"data": "Fashion-MNIST"}', b'{"data": {"sha256": "1a"}}'),
+        b'{"data": {"sha256": {"train": "9"}}}',
     ],
 )
-def test_environments_that_cannot_vouch_for_the_data(content, message, tmp_path):
+def test_environments_that_cannot_vouch_for_the_data(content, tmp_path):
     if content is not None:
         (tmp_path / "environment.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match="other data" if content and b"9" in content else r"environment\.json"):
         check_same_data(tmp_path, MANIFEST)
 
 
@@ -123,38 +109,23 @@ def run(tmp_path):
     run.best.parent.mkdir()
     run.best.write_bytes(b"weights")
     (tmp_path / "environment.json").write_text(json.dumps({"data": vars(MANIFEST)}))
-    write_json(
-        tmp_path / "exit.json", {"steps": 2, "weights_sha256": weights_hash(run), "data_sha256": MANIFEST.sha256}
-    )
+    kept = {"steps": 2, "weights_sha256": weights_hash(run), "data_sha256": MANIFEST.sha256}
+    write_json(tmp_path / "exit.json", kept)
     return run
 
 
-def test_what_is_kept_says_where_to_stop(run):
+def test_what_is_kept_says_where_to_stop_for_these_weights_and_data(run):
     assert saved_exit(run, 3) == 2
-
-
-@each_row(("key", "what"), [("weights_sha256", "weights"), ("data_sha256", "data")])
-def test_an_exit_of_other_weights_or_other_data(run, key, what):
-    path = run.path / "exit.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: "0"}))
-    with pytest.raises(CheckpointError, match=f"was chosen for other {what}"):
-        saved_exit(run, 3)
-
-
-@each_row(
-    "text",
-    ["", "{}", "[]", '{"steps": 0}', '{"steps": 4, "num_steps": 9, "weights_sha256": "", "data_sha256": ""}', "\xff"],
-)
-def test_a_damaged_exit(run, text):
-    (run.path / "exit.json").write_text(text, encoding="latin-1")
-    with pytest.raises(CheckpointError, match="cannot be used"):
-        saved_exit(run, 3)
-
-
-def test_no_exit_and_no_weights(run):
+    kept = json.loads((run.path / "exit.json").read_text())
+    damaged = ["", "{}", "[]", json.dumps({**kept, "steps": 0}), json.dumps({**kept, "steps": 4}), "\xff"]
+    other = [json.dumps({**kept, f"{key}_sha256": "0"}) for key in ("weights", "data")]
+    for text, named in [*((text, r"exit\.json") for text in damaged), (other[0], "weights"), (other[1], "other data")]:
+        (run.path / "exit.json").write_text(text, encoding="latin-1")
+        with pytest.raises(CheckpointError, match=named):
+            saved_exit(run, 3)
     (run.path / "exit.json").unlink()
     run.best.unlink()
-    with pytest.raises(CheckpointError, match=r"exit\.json is missing: choose one: bntt exit"):
+    with pytest.raises(CheckpointError, match=r"exit\.json is missing"):
         saved_exit(run, 3)
     with pytest.raises(CheckpointError, match=r"best\.safetensors is missing"):
         weights_hash(run)

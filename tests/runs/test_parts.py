@@ -19,10 +19,11 @@ from bntt.models.spiking import FIRE_RULES, RESETS, SURROGATES
 from bntt.nn import NORMS
 from bntt.ops.lif import fire_before
 from bntt.runs.open_run import load_run
-from bntt.runs.parts import LOADED, PartsError, check_parts, load_parts, parts_facts, parts_of
+from bntt.runs.parts import LOADED, Part, PartsError, check_parts, load_parts, parts_facts, parts_of
 from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.studies.pool import identity
+from tests.runs.recipe.test_schema import changed
 from tests.runs.tiny import parts, recipe
 from tests.trained import copied_run
 
@@ -91,56 +92,40 @@ def test_a_file_is_loaded_once_and_kept_where_a_recipe_names_its_parts(given):
     assert parts_facts(of)["parts"][0]["source"].endswith("own_b.py")
     assert parts_facts(recipe()) == {}
     given("own_a", "# changed")
-    with pytest.raises(PartsError, match=r"own_a.py: was changed since it was loaded: start a new process"):
+    with pytest.raises(PartsError, match=r"own_a\.py: was changed"):
         load_parts(str(LOADED[0].source))
 
 
-def test_what_cannot_be_loaded_says_why(given, tmp_path):
-    cases = {
-        "nowhere.py": "there is no such file",
-        "no-name.py": "rename the file",
-        "random.py": "random is taken by another module",
-        "raises.py": "ZeroDivisionError: division by zero",
-        "empty.py": "registers nothing",
-        "no-package": "no installed package of this name with entry points of the group bntt.parts",
-    }
-    for name, text in {"no-name.py": "", "random.py": "", "raises.py": "1 / 0", "empty.py": ""}.items():
+FILES = {"no-name.py": "", "random.py": "", "raises.py": "1 / 0", "empty.py": "", "taken.py": CODE.format("bntt")}
+
+
+def test_what_cannot_be_loaded_is_named(given, tmp_path):
+    for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    for name, why in cases.items():
-        with pytest.raises(PartsError, match=why):
-            load_parts(tmp_path / name if name.endswith(".py") else name)
-    given("own_a", '\nbntt.register.norm("bntt")(own_a)')
-    with pytest.raises(PartsError, match="there is a norm 'bntt' already"):
-        load_parts(tmp_path / "own_a.py")
-    with pytest.raises(ValueError, match="the measurement 'x' needs a docstring, and annotations"):
+    for source in (*(tmp_path / name for name in (*FILES, "nowhere.py")), "no-package"):
+        with pytest.raises(PartsError, match=f"^--with {source}: "):
+            load_parts(source)
+    assert not LOADED
+    with pytest.raises(ValueError, match="measurement 'x'"):
         register.measurement("x")(lambda run, asked, progress: None)
+    with pytest.raises(ValueError, match="reset 'soft'"):
+        register.reset("soft")(lambda membrane, spikes, threshold: membrane)
 
 
-def test_a_package_gives_its_entry_points_and_its_version(own_things):
+def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_imported_it(own_things, tmp_path):
+    __import__("own_a")
+    of = recipe(network={"norm": "own_a"})
+    before = parts_of(of)
+    assert [(part.source, part.names) for part in before] == [(str(tmp_path / "own_a.py"), ("network.norm=own_a",))]
     load_parts("own-things")
     assert [(part.source, part.version) for part in LOADED] == [("own-things", "1.2")]
-    assert parts_of(recipe(network={"norm": "own_a"})) == LOADED
-
-
-def test_a_package_that_a_program_imported_is_itself(own_things, tmp_path):
-    __import__("own_a")
-    before = parts_of(recipe(network={"norm": "own_a"}))
-    load_parts("own-things")
-    after = parts_of(recipe(network={"norm": "own_a"}))
-    assert (after[0].source, after[0].names) == ("own-things", ("network.norm=own_a",))
+    after = parts_of(of)
+    assert after == LOADED
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_parts(run_with(tmp_path / "imported", *before).path, resuming=True)
         LOADED.clear()
         check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
-
-
-def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch):
-    path = given("own_a")
-    monkeypatch.syspath_prepend(path.parent)
-    __import__("own_a")
-    (part,) = parts_of(recipe(network={"norm": "own_a"}))
-    assert (part.source, part.names) == (str(path), ("network.norm=own_a",))
 
 
 @patch.dict(SURROGATES)
@@ -185,8 +170,6 @@ def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes(monkeypatch)
     neuron = build_model(of, parts(of), "cpu").network.blocks["fc1"].lif.neuron
     assert (neuron.surrogate, neuron.reset, neuron.rule) == (Flat(0.25), stays, late)
     assert not next(SampleLoader(parts(of).train, 4, augment=of.data.augment).epoch(0)).inputs.any()
-    with pytest.raises(ValueError, match="there is a reset 'soft' already"):
-        register.reset("soft")(stays)
 
 
 def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
@@ -200,20 +183,17 @@ def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
     LOADED.clear()
     register.REGISTERED.clear()
     for resuming in (False, True):
-        with pytest.raises(CheckpointError, match=rf"norm=own_a\): put --with {part.source} before the verb"):
+        with pytest.raises(CheckpointError, match=rf"network\.norm=own_a.*--with {part.source}"):
             check_parts(run.path, resuming=resuming)
 
 
-def test_changed_code_refuses_to_go_on_and_warns_where_it_is_measured(given, tmp_path, capsys):
+def test_changed_code_refuses_to_go_on_and_warns_where_it_is_measured(given, tmp_path):
     load_parts(given("own_a"))
     run = run_with(tmp_path, dataclasses.replace(LOADED[0], version="0" * 64))
-    with pytest.warns(UserWarning, match=r"the code of network.norm=own_a is not what it was trained with"):
+    with pytest.warns(UserWarning, match=r"network\.norm=own_a"):
         load_run(run.path)
-    with pytest.raises(CheckpointError, match="bring that back, or train a run of its own"):
-        check_parts(run.path, resuming=True)
     assert cli.main(["train", str(run.path), "--resume"]) == 4
     assert cli.main(["drift", str(run.path), "--images", "50"]) == 0
-    assert "warning: " in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_other_code_is_another_start_of_a_study(given):
@@ -232,9 +212,9 @@ def test_the_command_line_loads_before_the_verb(given, capsys):
     assert capsys.readouterr().out.split()[-2:] == ["own_a", "own_b"]
     with pytest.raises(SystemExit, match="2"):
         cli.main(["--with"])
-    assert cli.main(["--with", "nowhere.py", "list", "norms"]) == 2
-    assert "--with nowhere.py: there is no such file" in capsys.readouterr().err
-    assert cli.main(["list", "norms", "--with=nowhere.py"]) == 2, "or after it"
+    for words in (["--with", "nowhere.py", "list", "norms"], ["list", "norms", "--with=nowhere.py"]):
+        assert cli.main(words) == 2
+        assert "--with nowhere.py" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -250,20 +230,19 @@ def test_no_file_can_name_code(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a report is written there
     mark = tmp_path / "it-ran"
     evil = given("own_a", f"\nfrom pathlib import Path\nPath({str(mark)!r}).touch()\n")
-    values = '[data]\nname = "fashion-mnist-bundled"\n[network]\nname = "vgg6"\nnum_steps = 2\nnorm = "{}"\n{}'
-    train = "[train]\nepochs = 1\nbatch_size = 9"
-    for norm, more, said in (
-        ("bntt", f'{train}\n[parts]\nwith = "{evil}"', "parts: unknown key"),
-        ("bntt", f'with = "{evil}"\n{train}', "network.with: unknown key"),
-        *((name, train, "network.norm: must be") for name in ("own_a", "own_a:own_a", str(evil), "os.system")),
-    ):
-        (tmp_path / "hostile.toml").write_text(values.format(norm, more))
-        with pytest.raises(RecipeError, match=said):
-            load_recipe(tmp_path / "hostile.toml")
-    (tmp_path / "hostile.toml").write_text(values.format("bntt", train))
-    assert load_recipe(tmp_path / "hostile.toml").network.norm == "bntt", "nothing else of it is in the way"
-    load = dataclasses.asdict(parts_like(evil))
-    run = run_with(tmp_path, parts_like(evil))
+    train, own = {"epochs": 1, "batch_size": 9}, changed(network={"norm": "bntt"})
+    parse_recipe(own)  # nothing else of it is in the way
+    rows = [
+        ("parts", own | {"parts": {"with": str(evil)}}),
+        (r"train\.with", changed(train=train | {"with": str(evil)})),
+    ]
+    names = ("own_a", "own_a:own_a", str(evil), "os.system")
+    rows += [(r"network\.norm", changed(network={"norm": name})) for name in names]
+    for named, values in rows:
+        with pytest.raises(RecipeError, match=f"^{named}: "):
+            parse_recipe(values)
+    part = Part(str(evil), "0" * 64, ("network.norm=own_a",))
+    run, load = run_with(tmp_path, part), dataclasses.asdict(part)
     kept = read_checkpoint(run.best)
     write_checkpoint(run.best, kept.tensors, {**kept.facts, "parts": [load], "with": [str(evil)]})
     run.recipe.write_text(run.recipe.read_text().replace('norm = "bntt"', 'norm = "own_a"'))
@@ -272,14 +251,8 @@ def test_no_file_can_name_code(given, tmp_path, monkeypatch):
     file = run.path / "environment.json"
     for damaged in ([str(evil)], "own_a", [{**load, "names": 3}]):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"parts": damaged}))
-        with pytest.raises(CheckpointError, match=r"parts of environment.json cannot be read"):
+        with pytest.raises(CheckpointError, match=r"environment\.json"):
             load_run(run.path)
     assert not mark.exists()
     assert "own_a" not in sys.modules
     assert str(tmp_path) not in sys.path
-
-
-def parts_like(path):
-    from bntt.runs.parts import Part
-
-    return Part(str(path), "0" * 64, ("network.norm=own_a",))

@@ -8,10 +8,10 @@ import torch
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError
 from bntt.data import SampleLoader
-from bntt.io.checkpoint import read_checkpoint
 from bntt.nn import SpikingClassifier, retime
 from bntt.runs.directory import load_best
 from bntt.runs.evaluation import evaluate_run, retimed, retiming_of
+from bntt.runs.identity import weights_hash
 from bntt.runs.measure import measure
 from bntt.runs.recipe.build import build_encoder, build_model, training_loader
 from bntt.runs.recipe.file import parse_recipe
@@ -66,7 +66,7 @@ def test_longer_is_the_network_of_its_name(trained, how):
 @pytest.mark.slow
 def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
     run = trained[2]
-    before = read_checkpoint(run.best)
+    before = weights_hash(run)
     for asked, name in (
         ({}, "evaluation"),
         ({"num_steps": 5, "longer": "hold"}, "evaluation-5-steps-hold"),
@@ -77,8 +77,7 @@ def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
         assert (run.path / f"{name}.png").exists()
         assert ("retimed" in kept) == ("num_steps" in asked)
         assert kept["steps"] == asked.get("num_steps", 3)
-    after = read_checkpoint(run.best)
-    assert all(torch.equal(value, after.tensors[name]) for name, value in before.tensors.items())
+    assert weights_hash(run) == before
 
 
 def test_a_last_gamma_near_zero_is_told(trained):
@@ -88,28 +87,29 @@ def test_a_last_gamma_near_zero_is_told(trained):
         model.network.blocks["fc1"].norm.gamma[-1] = 0.01
     for how, near in (("hold", True), ("re-estimate", True), ("interpolate", False)):
         _, done = retimed(model, recipe, data, retiming_of(recipe, 5, how), "cpu")
-        assert ("near 0, 0.01 in fc1: these steps are nearly silent" in done.warning) == near
+        assert ("0.01 in fc1" in done.warning) == near
 
 
 @each_row(
-    ("steps", "longer", "message"),
-    [
-        (3, None, "--num-steps 3: give a number other than the 3 it was trained with"),
-        (0, None, "--num-steps 0: .* 1 or more"),
-        (2, "hold", "--longer hold adds steps, --num-steps 2 is fewer than 3: leave out --longer"),
-        (5, None, "more than the 3 .* --longer hold, or --longer interpolate, or --longer re-estimate"),
-    ],
+    ("steps", "longer", "named"),
+    [(3, None, "--num-steps 3"), (0, None, "--num-steps 0"), (2, "hold", "--longer hold"), (5, None, "--num-steps 5")],
 )
-def test_what_is_not_said_or_cannot_be(trained, steps, longer, message):
-    with pytest.raises(ArgumentError, match=message):
+def test_what_is_not_said_or_cannot_be(steps, longer, named, trained):
+    with pytest.raises(ArgumentError, match=named):
         retiming_of(trained[0], steps, longer)
 
 
-def test_sequences_have_no_more_steps():
-    rows = changed(data={"order": "rows"}, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
-    assert retiming_of(parse_recipe(rows), 14, None).how == "truncate"
-    with pytest.raises(ArgumentError, match=r"--num-steps 30: each sample has 28 steps, no more"):
-        retiming_of(parse_recipe(rows), 30, "hold")
+ROWS = {"data": {"order": "rows"}, "encoder": {"name": "sequence"}, "network": {"name": "mlp", "num_steps": 28}}
+FRAMES = {"data": {"name": "n-mnist"}, "encoder": {"name": "frames"}}
+
+
+def test_samples_with_steps_of_their_own_have_no_more():
+    for tables, fewer, more in ((ROWS, 14, 30), (FRAMES, 2, 6)):
+        recipe = parse_recipe(changed(**tables))
+        assert retiming_of(recipe, fewer, None).how == "truncate"
+        for longer in (None, "hold", "interpolate", "re-estimate"):
+            with pytest.raises(ArgumentError, match=f"--num-steps {more}"):
+                retiming_of(recipe, more, longer)
 
 
 @each_row("norm", ["none", "layer"])
@@ -118,21 +118,13 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
     data = tiny.parts(recipe)
     model = build_model(recipe, data)
     assert retimed(model, recipe, data, retiming_of(recipe, 6, "hold"), "cpu")[0].encoder.num_steps == 6
-    with pytest.raises(ArgumentError, match=r"--longer re-estimate: network.norm = .* has no statistics"):
+    with pytest.raises(ArgumentError, match=r"--longer re-estimate: network\.norm"):
         retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
-
-
-@each_row("longer", [None, "hold", "interpolate", "re-estimate"])
-def test_recordings_have_no_more_frames(longer):
-    recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
-    assert retiming_of(recipe, 2, None).how == "truncate"
-    with pytest.raises(ArgumentError, match=r"--num-steps 6: each sample has 4 steps, no more"):
-        retiming_of(recipe, 6, longer)
 
 
 def test_a_part_whose_steps_are_not_known_is_named(trained):
     recipe, data, _ = trained
     model = best(trained)
     model.network.blocks["conv1"].lif.num_steps = 3  # as of a part of yours without step_tables
-    with pytest.raises(ArgumentError, match=r"--num-steps 7: LIF 'conv1.lif' has 3 steps that cannot be changed"):
+    with pytest.raises(ArgumentError, match=r"--num-steps 7: .*conv1\.lif"):
         retimed(model, recipe, data, retiming_of(recipe, 7, "hold"), "cpu")

@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import nn
 
-from bntt.analysis import Accuracy, Activity, Evaluation, evaluate, gamma_profile, surprises, unvarying
+from bntt.analysis import Accuracy, Activity, Evaluation, evaluate, gamma_profile
 from bntt.analysis.accuracy import BegunWith, Conversion, EvaluationResult, Longer, Retiming
-from bntt.analysis.activity.spike_activity import Unvarying
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
-from bntt.data import SampleLoader, SequenceSet
 from bntt.io.checkpoint import read_facts
-from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
+from bntt.nn import SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory, load_best, restore_thresholds
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
@@ -139,8 +136,6 @@ def evaluate_loaded(
     progress.expect(len(loader.places) * draws // processes.count)  # of this process
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=progress)
     rare: dict[str, Any] = {"retimed": retiming, "gamma_floor": _gamma_floor(recipe, facts, rows)}
-    if processes.is_rank0 and recipe.data.name and stop is None and (still := unvarying_steps(data, model.encoder)):
-        rare["unvarying_input"] = surprises(model, still, replace(loader, share=(0, 1)))  # it is about all steps
     rare = {key: value for key, value in rare.items() if value is not None}
     found = combine_evaluations(own, len(loader), processes)
     accuracy, activity, gamma = found.accuracy, found.activity, gamma_profile(model.network)
@@ -223,11 +218,3 @@ def combine_activities(own: Activity, processes: Processes) -> Activity:
     return Activity(
         presentations, {k: processes.all_reduce_sum(one.clone()) for k, one in own.spikes.items()}, own.neurons
     )
-
-
-def unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:
-    """Find steps whose input never varies in the training sequences; None without such steps or sequences."""
-    if not isinstance(data.train, SequenceSet):
-        return None
-    found = unvarying(encoder, SampleLoader(data.train, 1000))
-    return found if found.which else None

@@ -14,28 +14,44 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
 from bntt.models.spiking import NeuronOptions
-from bntt.nn import BNTT, DirectEncoder, PoissonEncoder, SpikeCount
+from bntt.nn import BNTT, DirectEncoder, ExpectedEncoder, PoissonEncoder, SpikeCount
 from bntt.nn import fuse as plan
 from bntt.ops.spike import ArcTan
 from bntt.runs.recipe import build
-from bntt.runs.recipe.build import DeviceError, build_data, build_model, describe_backend, require_device, stand_in
+from bntt.runs.recipe.build import (
+    DeviceError,
+    build_data,
+    build_encoder,
+    build_model,
+    describe_backend,
+    require_device,
+    stand_in,
+)
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
 from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 
 @each_row(
-    ("encoder", "kind", "signed"),
-    [("poisson", PoissonEncoder, True), ("poisson-unsigned", PoissonEncoder, False), ("direct", DirectEncoder, None)],
+    ("name", "kind", "signed"),
+    [
+        ("poisson", PoissonEncoder, True),
+        ("poisson-unsigned", PoissonEncoder, False),
+        ("direct", DirectEncoder, True),
+        ("expected", ExpectedEncoder, True),
+        ("expected-unsigned", ExpectedEncoder, False),
+    ],
 )
-def test_encoders(encoder, kind, signed):
-    recipe = parse_recipe(changed(encoder={"name": encoder}))
+def test_every_encoder_is_built(name, kind, signed):
+    recipe = parse_recipe(changed(encoder={"name": name}))
     data = build_data(recipe)
-    model = build_model(recipe, data)
-    assert isinstance(model.encoder, kind)
-    assert getattr(model.encoder, "signed", None) == signed
-    assert (model.encoder.mean is None) == (encoder == "poisson-unsigned")
-    assert model(data.test.images[:2].float() / 255).shape == (2, 10)
+    model, longer = build_model(recipe, data), build_encoder(recipe, data, 11)
+    assert type(model.encoder) is kind
+    assert (model.encoder.num_steps, longer.num_steps) == (recipe.network.num_steps, 11)
+    assert (model.encoder.mean is None) == (not signed)
+    images = data.test.batch(torch.arange(2))
+    assert bool(model.encoder(images).amin() < 0) == signed
+    assert model(images).shape == (2, 10)
 
 
 @each_row("name", ["vgg6", "mlp"])
@@ -65,10 +81,18 @@ def test_a_leak_may_learn_in_every_layer_or_channel(said, leaks):
     assert (None if logit is None else logit.numel()) == leaks
 
 
-def test_a_network_that_does_not_fit_the_images():
-    recipe = parse_recipe(changed(network={"name": "vgg9"}))
-    with pytest.raises(RecipeError, match="network: image_size=28 cannot be halved 3 times"):
-        build_model(recipe, build_data(recipe))
+@each_row(
+    ("tables", "named"),
+    [
+        ({"network": {"name": "vgg9"}}, "network: image_size=28"),
+        ({"train": {"batch_size": 1}}, r"train\.batch_size"),
+        ({"train": {"freeze": ["conv9"]}}, r"train\.freeze: 'conv9'"),
+        ({"compute": {"backend": "reference", "precision": "bf16"}}, r"compute\.precision"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(tables, named):
+    with pytest.raises(RecipeError, match=named):
+        build_model(recipe := parse_recipe(changed(**tables)), build_data(recipe))
 
 
 def test_sequences_of_ones_own_are_the_features_of_each_step(monkeypatch):
@@ -85,12 +109,6 @@ def test_sequences_of_ones_own_are_the_features_of_each_step(monkeypatch):
         build_model(convolutional, data)
 
 
-def test_batches_of_one_are_refused_before_training():
-    recipe = parse_recipe(changed(train={"batch_size": 1}))
-    with pytest.raises(RecipeError, match="batches of one image out of 4500, which bntt cannot normalise"):
-        build_model(recipe, build_data(recipe))
-
-
 def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipe = parse_recipe(changed(data={"name": "images", "root": "mine"}))
@@ -100,21 +118,9 @@ def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
     assert build.with_absolute_paths(hybrid).convert.ann == str(tmp_path / "mine")
 
 
-@each_row("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])
-def test_every_encoder_is_built(name):
-    recipe = parse_recipe(changed(encoder={"name": name}))
-    data = build_data(recipe)
-    images = data.train.batch(torch.arange(2))
-    kind, _, unsigned = name.partition("-")
-    encoder, longer = build.build_encoder(recipe, data), build.build_encoder(recipe, data, 11)
-    assert type(encoder).__name__.lower() == f"{kind}encoder"
-    assert (encoder.num_steps, longer.num_steps) == (recipe.network.num_steps, 11)
-    assert bool(encoder(images).amin() < 0) == (not unsigned)
-
-
 @each_row("device", ["cuda:7", "gpu", "mps", "meta"])
 def test_devices_that_are_not_here(device):
-    with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
+    with pytest.raises(DeviceError, match=f"'{device}'"):
         require_device(device)
 
 
@@ -128,28 +134,25 @@ def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
     assert net.compute == Compute("cpu", "measured", 3, "bf16-grad", "direct", "plain")
-    with pytest.raises(RecipeError, match=r"compute.precision: .*needs the kernels"):
-        build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
-    with pytest.raises(BackendError, match="'bf16-grad' is not available here"):
+    with pytest.raises(BackendError, match="bf16-grad"):
         build_model(chosen, data)
-    for wrong in ("recompute=0", "recompute=sometimes", "precision=half", "input_grad=fast", "rectifiers=fast"):
-        with pytest.raises(RecipeError, match=rf"compute\.{wrong.split('=')[0]}"):
-            load_recipe("demo", [f"compute.{wrong}"])
-    with pytest.raises(RecipeError, match=r"compute\.backend"):
-        load_recipe("demo", ["compute.backend=gpu"])
 
 
 def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
     recipe = load_recipe("demo")
     data = build_data(recipe)
     model = build_model(recipe, data)
-    plain = load_recipe("demo", ["compute.backend=reference"])
-    assert describe_backend(plain, data, model) == "plain PyTorch, as requested"
     assert describe_backend(recipe, data, model) == backend.find_backend("cpu").detail
+    plain, ann = (
+        load_recipe("demo", words)
+        for words in (["compute.backend=reference"], ["network.neuron=relu", "network.num_steps=1"])
+    )
+    assert backend.find_backend("cpu").detail not in describe_backend(plain, data, model)
+    assert describe_backend(ann, data, build_model(ann, data)).startswith("an ANN")
     monkeypatch.setattr(library, "LIBRARY", None)
     monkeypatch.setattr(library, "REASON", "no compiler")
-    assert describe_backend(recipe, data, model) == "plain PyTorch, slower: no compiler"
+    assert describe_backend(recipe, data, model).endswith(": no compiler")
     with pytest.raises(BackendError, match="no compiler"):
         build_model(load_recipe("demo", ["compute.backend=cpu"]), data)
 
@@ -162,21 +165,16 @@ def test_blocks_in_plain_pytorch_are_named_with_the_reason():
     recipe = load_recipe("demo", ["network.width=0.125", "network.num_steps=2"])
     data = build_data(recipe)
     model = build_model(recipe, data)
-    blocks, kernels = model.network.blocks, backend.find_backend("cpu").detail
-    why = "its norm is Own, which the kernels do not support"
-    for name in ("conv2", "fc1"):
-        blocks[name].norm = Own(blocks[name].norm.channels, 2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    said = describe_backend(recipe, data, model)
-    assert said == f"{kernels}; plain PyTorch, slower, for conv2, fc1 (each: {why})"
+    blocks, kernels = model.network.blocks, backend.find_backend("cpu").detail
+    for names in (["conv2", "fc1"], [*blocks]):
+        for name in names:
+            blocks[name].norm = Own(blocks[name].norm.channels, 2)
+        said = describe_backend(recipe, data, model)
+        assert f"for {', '.join(names)} (each: its norm is Own" in said
+        assert said.startswith(kernels) == (len(names) < len(blocks))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
-    blocks["fc1"].norm = BNTT(blocks["fc1"].norm.channels, 2)
-    assert describe_backend(recipe, data, model) == f"{kernels}; plain PyTorch, slower, for conv2 ({why})"
-    for block in blocks.values():
-        block.norm = Own(block.norm.channels, 2)
-    said = describe_backend(recipe, data, model)
-    assert said == f"plain PyTorch, slower, for {', '.join(blocks)} (each: {why})"
 
 
 @pytest.mark.parametrize("setting", ["backend=cpu", "precision=bf16"])
@@ -187,6 +185,5 @@ def test_a_network_that_cannot_be_trained_as_asked_is_refused_before_a_run_is_ma
     monkeypatch.setattr(plan, "fuse", lambda *_: plan.need(False, "nobody knows it"))
     arguments = ["train", "demo", "-s", f"compute.{setting}", "--root", str(tmp_path)]
     assert main(arguments) == 5
-    assert "block 'conv1' cannot run" in (said := capsys.readouterr().err)
-    assert "nobody knows it" in said
+    assert "nobody knows it" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

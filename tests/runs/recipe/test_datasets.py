@@ -23,19 +23,6 @@ def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
     assert not any(row.tobytes() in seen for row in data.validation.images.numpy())
 
 
-@each_row("share", [0.00001, 0.99999])
-def test_validation_must_leave_something(share):
-    with pytest.raises(
-        RecipeError, match=r"data\.validation: .* of 5000 images leaves training or validation without images"
-    ):
-        build_data(parse_recipe(changed(data={"validation": share})))
-
-
-def test_validation_must_leave_every_class_something():
-    with pytest.raises(RecipeError, match=r"data\.validation: 0.9995 of 5000 images: .* leave the class '.*' none"):
-        build_data(parse_recipe(changed(data={"validation": 0.9995})))
-
-
 def test_some_of_the_training_images_are_chosen_after_validation_was_held_out():
     whole, some, other = (
         build_data(parse_recipe({**changed(data={"images": count}), "seed": seed}))
@@ -50,29 +37,29 @@ def test_some_of_the_training_images_are_chosen_after_validation_was_held_out():
     assert (some.mean, some.std) == some.train.pixel_statistics()
     places = stratified(whole.train, 300, seed=0)
     assert torch.equal(some.train.images, whole.train.images[places])
-    assert (whole.label, some.label) == (
-        "fashion-mnist-bundled",
-        "fashion-mnist-bundled, trained on 300 of 4,500",
-    )
+    assert [whole.label, some.label] == ["fashion-mnist-bundled", "fashion-mnist-bundled, trained on 300 of 4,500"]
     assert some.facts()["samples"] == {"train": 300, "train_of": 4500, "validation": 500}
 
-
-def test_fewer_images_than_classes_are_said():
-    data = build_data(parse_recipe(changed(data={"images": 4})))
-    assert data.label.endswith(", trained on 4 of 4,500, with 4 of the 10 classes")
-
-
-def test_all_of_them_are_all_of_them():
-    every, none = (build_data(parse_recipe(changed(data={"images": count}))) for count in (4500, 0))
-    assert torch.equal(every.train.images, none.train.images)
-    assert every.label == none.label
+    few = build_data(parse_recipe(changed(data={"images": 4})))
+    assert few.label.endswith(", trained on 4 of 4,500, with 4 of the 10 classes")
+    every = build_data(parse_recipe(changed(data={"images": 4500})))
+    assert torch.equal(every.train.images, whole.train.images)
+    assert every.label == whole.label
 
 
-def test_more_images_than_validation_leaves_are_refused():
-    with pytest.raises(
-        RecipeError, match=r"data\.images: 4,501 requested, but validation leaves only 4,500 training images"
-    ):
-        build_data(parse_recipe(changed(data={"images": 4501})))
+@each_row(
+    ("data", "named"),
+    [
+        ({"validation": 0.00001}, r"data\.validation"),
+        ({"validation": 0.99999}, r"data\.validation"),
+        ({"validation": 0.9995}, r"data\.validation: .* class"),
+        ({"images": 4501}, r"data\.images"),
+        ({"name": "images"}, r"data\.root"),
+    ],
+)
+def test_data_that_cannot_be_had(data, named):
+    with pytest.raises(RecipeError, match=named):
+        build_data(parse_recipe(changed(data=data)))
 
 
 def test_of_sequences_some_are_chosen_as_of_images():
@@ -80,11 +67,6 @@ def test_of_sequences_some_are_chosen_as_of_images():
     wanted = changed(data=order, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
     data = build_data(parse_recipe(wanted))
     assert (len(data.train), data.label) == (100, "fashion-mnist-bundled, rows, trained on 100 of 4,500")
-
-
-def test_images_need_a_root():
-    with pytest.raises(RecipeError, match="needs the folder that it is in"):
-        build_data(parse_recipe(changed(data={"name": "images"})))
 
 
 def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
@@ -104,5 +86,5 @@ def test_a_manifest_of_no_samples_has_no_stand_in(damage):
     recipe = parse_recipe(changed())
     manifest = manifest_of({"train": build_data(recipe).train}, "made")
     assert len(parts.stand_in(recipe, manifest).train) == 4050  # without the validation part
-    with pytest.raises(ValueError, match=r"training samples of shape \[.* and \d+ classes"):
+    with pytest.raises(ValueError, match="classes"):
         parts.stand_in(recipe, replace(manifest, **damage))

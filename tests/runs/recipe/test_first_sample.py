@@ -1,14 +1,17 @@
-"""A sample as the network gets it: what the run's own encoder gives in the first draw of an evaluation."""
+"""A sample as the network gets it, what the encoder gives in the first draw of an evaluation; and its figure."""
 
+import numpy as np
 import pytest
 import torch
 
+from bntt.charts.files import draw_figure
+from bntt.charts.records import HeatMap, Lines
 from bntt.data import FrameSet, FrameSplits, SampleLoader
 from bntt.data.samples import DATASETS, Dataset
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
+from bntt.runs.recipe.first_sample import LESS, MORE, MOST_STEPS, Sample, recipe_for, sample_figure, sample_of
 from tests import fakes
 
 
@@ -21,11 +24,13 @@ def test_an_image_and_the_spikes_of_an_evaluation():
     assert torch.equal(sample.drive, spikes[:, 7])
     assert torch.equal(sample.given, inputs[7])
     assert (sample.label, sample.is_image, sample.encoder) == (data.test.classes[int(labels[7])], True, "poisson")
-    assert sample.dataset == "Fashion-MNIST (bundled part)"
+    for index in (-1, 1000):
+        with pytest.raises(RecipeError, match=f"--index {index}"):
+            sample_of(recipe, data, "test", index)
 
 
-def test_frames_are_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("cache")
+def test_frames_are_as_they_are(tmp_path):
     root = fakes.write_recordings(tmp_path / "set")
     recipe = recipe_for("dvs-cifar10", [f"data.root={root}", "data.validation=0.25", "network.num_steps=3"])
     data = build_data(recipe)
@@ -35,37 +40,69 @@ def test_frames_are_as_they_are(tmp_path, monkeypatch):
 
 
 def test_frames_of_your_own_have_their_own_steps_and_channels(monkeypatch):
-    for steps, channels, key in ((5, 2, "brighter (polarity 1)"), (8, 1, "above 0"), (3, 3, "above 0")):
-        frames = FrameSet(torch.ones(20, steps, channels, 8, 8, dtype=torch.uint8), torch.arange(20) % 2, ("a", "b"))
+    ramp = torch.linspace(-2, 2, 5 * 2 * 64).reshape(5, 2, 8, 8)
+    rows = (torch.ones(5, 2, 8, 8), "polarity 1"), (torch.ones(8, 1, 8, 8), "above 0"), (ramp, "above 0")
+    for number, (frame, key) in enumerate(rows):
+        frames = FrameSet(frame.expand(20, *frame.shape).clone(), torch.arange(20) % 2, ("a", "b"))
         own = Dataset("frames", "mine", make=lambda frames=frames: FrameSplits(frames, frames))
-        monkeypatch.setitem(DATASETS, f"own-{steps}", own)
-        recipe = recipe_for(f"own-{steps}")
+        monkeypatch.setitem(DATASETS, f"own-{number}", own)
+        recipe = recipe_for(f"own-{number}")
         sample = sample_of(recipe, build_data(recipe), "test", 1)
-        assert sample.drive.shape == (steps, channels, 8, 8)
-        assert key in sample_figure(sample).title
-    signed = FrameSet(torch.linspace(-2, 2, 20 * 5 * 2 * 64).reshape(20, 5, 2, 8, 8), torch.arange(20) % 2, ("a", "b"))
-    monkeypatch.setitem(DATASETS, "own-signed", Dataset("frames", "mine", make=lambda: FrameSplits(signed, signed)))
-    recipe = recipe_for("own-signed")
-    figure = sample_figure(sample_of(recipe, build_data(recipe), "test", 0))
-    assert "above 0" in figure.title, "two channels, and no polarities"
-    assert all(torch.tensor(chart.pixels).isfinite().all() for chart in figure.charts)
-    with pytest.raises(RecipeError, match="samples of 'own-5' have 5 steps, got 8"):
-        build_model(recipe_for("own-5"), build_data(recipe_for("own-5")))
-
-
-def test_a_number_that_there_is_not():
-    recipe = load_recipe("demo")
-    data = build_data(recipe)
-    for index in (-1, 1000):
-        with pytest.raises(RecipeError, match=f"--index {index}: the test samples are numbered 0 to 999"):
-            sample_of(recipe, data, "test", index)
+        assert sample.drive.shape == frame.shape
+        figure = sample_figure(sample)
+        assert key in figure.title
+        assert all(torch.tensor(chart.pixels).isfinite().all() for chart in figure.charts)
+    with pytest.raises(RecipeError, match="have 5 steps, got 8"):
+        build_model(recipe_for("own-0"), build_data(recipe_for("own-0")))
 
 
 def test_a_name_is_a_recipe_or_a_dataset():
-    assert recipe_for("demo") == load_recipe("demo")
     assert recipe_for("cifar10", ["network.num_steps=3"]) == load_recipe("cifar10", ["network.num_steps=3"])
     mnist, own = recipe_for("mnist", ["network.num_steps=3"]), recipe_for("events")
     assert (mnist.data.name, mnist.encoder.name, mnist.network.num_steps) == ("mnist", "poisson", 3)
     assert (own.data.name, own.encoder.name, own.network.num_steps) == ("events", "frames", 8)
     with pytest.raises(RecipeError, match="nothing-such"):
         recipe_for("nothing-such")
+
+
+def charts(drive, given=None, encoder="frames"):
+    figure = sample_figure(Sample("a set", "test", 3, "cat $x_", encoder, drive if given is None else given, drive))
+    assert draw_figure(figure)
+    return figure.charts
+
+
+def test_frames_have_a_colour_for_each_polarity():
+    counts = torch.zeros(3, 2, 4, 5)
+    counts[0, 1, 0, 0], counts[1, 0, 1, 2], counts[2, :, 3, 4] = 4, 4, 4
+    shown = charts(counts)
+    images = [np.array(chart.pixels) for chart in shown]
+    assert np.allclose(images[0][0, 0], MORE)
+    assert np.allclose(images[1][1, 2], LESS)
+    assert np.allclose(images[2][3, 4], np.array(MORE) * LESS)
+    assert sum(int((image < 1).any(-1).sum()) for image in images) == 3
+    assert [chart.title.split()[-2] for chart in shown] == ["4", "4", "8"]
+
+
+def test_an_image_stands_beside_its_spikes_and_their_mean():
+    spikes = torch.tensor([1.0, -1.0, 1.0, 0.0]).reshape(4, 1, 1, 1).expand(4, 3, 2, 2)
+    shown = charts(spikes, torch.ones(3, 2, 2), "poisson")
+    assert [chart.title for chart in shown] == ["image", "mean of 4 steps", *(f"step {t}" for t in (1, 2, 3, 4))]
+    images = [np.array(chart.pixels) for chart in shown]
+    assert np.allclose(images[2][0, 0], MORE)
+    assert np.allclose(images[3][0, 0], LESS)
+    assert np.allclose(images[5][0, 0], 1)
+    assert np.array(charts(spikes[:, :1], torch.ones(1, 2, 2), "poisson")[0].pixels).shape == (2, 2)
+
+
+def test_of_many_steps_some_at_equal_distances_are_drawn():
+    titles = [chart.title.split("\n")[0] for chart in charts(torch.zeros(100, 2, 2, 2))]
+    assert (len(titles), titles[0], titles[-1]) == (MOST_STEPS, "step 1", "step 100")
+
+
+def test_a_sequence_is_a_line_or_a_heat_map():
+    values = torch.arange(6.0)
+    (line,), (rows,) = (charts(values.reshape(shape), encoder="sequence") for shape in ((6, 1), (2, 3)))
+    assert isinstance(line, Lines)
+    assert list(zip(line.lines[0].x, line.lines[0].y, strict=True)) == [(t + 1, t) for t in range(6)]
+    assert isinstance(rows, HeatMap)
+    assert (rows.values, rows.rows, rows.columns) == ([[0, 3], [1, 4], [2, 5]], ["0", "1", "2"], ["1", "2"])

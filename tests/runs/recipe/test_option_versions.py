@@ -70,59 +70,29 @@ def test_an_ann_of_the_old_rule_is_another_ann(tmp_path):
     assert kept_run(run).identity == identity(begun, kept_run(ann).identity) != identity(begun, new)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run with a warm-up that stopped in its second epoch."""
+def test_a_run_says_its_rules_and_one_of_the_old_rule_is_measured_and_not_resumed(tmp_path):
     recipe = tiny.recipe(train={"warmup": 1.0})
     data = tiny.parts(recipe)
-    return recipe, data, tiny.stopped(recipe, data, tmp_path_factory.mktemp("runs"))
-
-
-def test_a_run_says_its_rules(run):
-    *_, folder = run
-    for facts in (
-        json.loads((folder.path / "environment.json").read_text()),
-        folder.checkpoints.latest().checkpoint.facts,
-        read_checkpoint(folder.best).facts,
-    ):
-        assert facts["rules"] == {"train.warmup": 2}
-
-
-def without_rules(folder):
-    """The run as a version before this wrote it."""
+    folder = tiny.stopped(recipe, data, tmp_path)
+    assert json.loads((folder.path / "environment.json").read_text())["rules"] == {"train.warmup": 2}
     for path in (*folder.checkpoints.paths(), folder.best):
         tensors, facts = read_checkpoint(path)
-        write_checkpoint(path, tensors, {key: value for key, value in facts.items() if key != "rules"})
-
-
-def test_a_run_of_the_old_rule_is_measured_and_not_resumed(run):
-    recipe, data, folder = run
-    load_run(folder.path)
-    without_rules(folder)
+        assert facts.pop("rules") == {"train.warmup": 2}
+        load_run(folder.path)
+        write_checkpoint(path, tensors, facts)  # as a version before this wrote it
     with pytest.raises(CheckpointError, match=r"train\.warmup: it was version 1, here it is 2"):
         list(train_run(recipe, data, folder, resume=True))
     load_run(folder.path)  # its weights mean what they meant
 
 
-def test_a_run_without_a_warm_up_says_none_and_goes_on(tmp_path):
-    recipe = tiny.recipe(train={"epochs": 2})
-    data = tiny.parts(recipe)
-    folder = tiny.stopped(recipe, data, tmp_path, records=2)
-    assert "rules" not in folder.checkpoints.latest().checkpoint.facts
-    assert "rules" not in json.loads((folder.path / "environment.json").read_text())
-    list(train_run(recipe, data, folder, resume=True))
-
-
-CHECKPOINT = Path("run/checkpoints/best.safetensors")
-
-
-@each_row("facts", [{"rules": {"train.warmup": 3}}, {"rules": {"train.warmup": 2, "x.y": 2}}])
-def test_rules_of_a_later_version_are_refused(facts):
-    with pytest.raises(CheckpointError, match=r"(train.warmup: it was version 3, here it is 2|x.y: it was version 2)"):
-        check_same_rules(small(*WARM), facts, CHECKPOINT, resuming=True)
-
-
-def test_what_changes_a_trained_network_is_not_measured_either():
-    """As of a neuron that means something else."""
-    with pytest.raises(CheckpointError, match=r"x\.y: it was version 2, here it is 1"):
-        check_same_rules(small(), {"rules": {"x.y": 2}}, CHECKPOINT, resuming=False)
+@each_row(
+    ("rules", "resuming", "named"),
+    [
+        ({"train.warmup": 3}, True, r"train\.warmup"),
+        ({"train.warmup": 2, "x.y": 2}, True, r"x\.y"),
+        ({"train.warmup": 2, "x.y": 2}, False, r"x\.y"),  # as of a neuron that means something else
+    ],
+)
+def test_rules_of_a_later_version_are_refused(rules, resuming, named):
+    with pytest.raises(CheckpointError, match=named):
+        check_same_rules(small(*WARM), {"rules": rules}, Path("run/checkpoints/best.safetensors"), resuming=resuming)

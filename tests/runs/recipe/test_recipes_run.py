@@ -71,21 +71,19 @@ def smallest(name):
 def trains_two_steps(name, tmp_path):
     recipe = load_recipe(name, smallest(name))
     data = parts_like(recipe)
-    if recipe.convert.ann:
+    if recipe.convert.ann or recipe.init.run:
+        source, key = (
+            ("fashion-mnist-ann", "convert.ann") if recipe.convert.ann else ("cifar10-compact-ann", "init.run")
+        )
         ann = new_run_directory("ann", tmp_path)
-        list(train_run(load_recipe("fashion-mnist-ann", smallest("fashion-mnist-ann")), data, ann))
-        few = [f"convert.ann={ann.path}", "convert.images=2", "convert.steps=30", "convert.grid=[1.0]"]
-        recipe = load_recipe(name, [*smallest(name), *few])
-    if recipe.init.run:
-        ann = new_run_directory("ann", tmp_path)
-        list(train_run(load_recipe("cifar10-compact-ann", smallest("cifar10-compact-ann")), data, ann))
-        recipe = load_recipe(name, [*smallest(name), f"init.run={ann.path}"])
+        list(train_run(load_recipe(source, smallest(source)), data, ann))
+        few = ["convert.images=2", "convert.steps=30", "convert.grid=[1.0]"] if recipe.convert.ann else []
+        recipe = load_recipe(name, [*smallest(name), f"{key}={ann.path}", *few])
     run = new_run_directory(name, tmp_path)
     told = list(train_run(recipe, data, run))
     epochs = [one for one in told if isinstance(one, EpochResult)]
     assert len(epochs) == recipe.train.epochs
     assert sum(isinstance(one, StepRecord) for one in told) == 2 * len(epochs)
-    assert epochs[-1].train_loss > 0
     assert run.best.exists()
     assert load_recipe(run.recipe) == recipe
     net = build_model(recipe, data).network

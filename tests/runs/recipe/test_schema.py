@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -33,123 +34,85 @@ def test_defaults_are_the_papers():
     assert (train.lr, train.momentum, train.weight_decay, train.lr_drops) == (0.3, 0.9, 5e-4, (50, 70, 90))
 
 
-WRONG = [
-    ({**MINIMAL, "sed": 1}, "sed: unknown key; did you mean 'seed'?"),
-    (changed(network={"num_step": 4}), "network.num_step: unknown key; did you mean 'num_steps'?"),
-    (changed(network={"zzz": 4}), "network.zzz: unknown key; known keys: name, num_steps"),
-    (
-        changed(network={"num_steps": 0}),
-        "network.num_steps: must be a whole number from 1 to 100,000 .time steps., got 0. Time steps T",
-    ),
-    (changed(network={"num_steps": 2.5}), "network.num_steps: must be a whole number .*, got 2.5"),
-    (changed(network={"num_steps": "25 "}), "network.num_steps: must be a whole number .*, got '25 '"),
-    (changed(network={"num_steps": 10**9}), "network.num_steps: must be .* to 100,000"),
-    (changed(network={"leak": 1.5}), "network.leak: must be a number from 0 to 1, got 1.5"),
-    (changed(network={"leak": float("nan")}), "network.leak"),
-    (changed(network={"threshold": 0.0}), "network.threshold: must be a number above 0 and below"),
-    (
-        changed(network={"norm": "bnnt"}),
-        "network.norm: must be .*, got 'bnnt' .did you mean 'bntt'",
-    ),
-    (
-        changed(network={"name": "transformer"}),
-        "network.name: must be .*\"vgg9\".*, got 'transformer'.* bntt --with FILE",
-    ),
-    (changed(network={"fire": "befor"}), 'network.fire: must be "after" or "before", .*did you mean \'before\''),
-    (changed(network={"reset": "none"}), 'network.reset: must be "soft" or "hard", got \'none\''),
-    (changed(network={"surrogate": "arctn"}), "network.surrogate: must be .*did you mean 'arctan'"),
-    (changed(network={"learn_leak": 1}), 'network.learn_leak: must be true, false, "layer" or "channel", got 1'),
-    (changed(network={"norm": 3}), "network.norm: must be .*, got 3"),
-    (changed(init={"longer": "re-estimate"}), 'init.longer: must be "interpolate" or "hold"'),
-    ({**MINIMAL, "network": "vgg6"}, "network: must be a table of keys and values, got 'vgg6'"),
-    (changed(data={"name": "minst"}), "data.name: must be .*did you mean 'mnist'"),
-    (
-        changed(data={"augment": ["crop", "flap"]}),
-        "data.augment: must be a list of \"crop\", .*did you mean 'flip'",
-    ),
-    (changed(data={"augment": "crop"}), "data.augment: must be a list of .*, got 'crop'"),
-    (
-        changed(data={"mix": "mixip"}),
-        'data.mix: must be "mixup" or "cutmix", or "" for none, got \'mixip\' .did you mean \'mixup\'',
-    ),
-    (changed(data={"mix_alpha": 0.0}), "data.mix_alpha: must be a number above 0, got 0.0"),
-    (changed(data={"mix_alpha": float("inf")}), "data.mix_alpha: must be a number above 0, got inf"),
-    *(
-        (
-            changed(compute={"recompute": value}),
-            f'compute.recompute: must be "auto", "never" or a whole number, 1 or more .steps., got {value!r}',
-        )
-        for value in (0, -2, 2.0, "sometimes", True, "3")
-    ),
-    (changed(data={"order": "colums"}), 'data.order: must be "pixels", "rows" or "permuted", or "" for none'),
-    (changed(data={"order": "rows"}), "encoder.name: sequences .*'rows'. are encoded by .sequence., got 'poisson'"),
-    (changed(encoder={"name": "sequence"}), "encoder.name: images .* any other than 'sequence', got 'sequence'"),
-    (
-        changed(data={"order": "rows", "augment": ["flip"]}, encoder={"name": "sequence"}),
-        "data.augment: .*'flip'.* is for images, data.order makes sequences: leave it out",
-    ),
-    (
-        changed(data={"order": "rows", "mix": "mixup"}, encoder={"name": "sequence"}),
-        "data.mix: 'mixup' is for images, data.order makes sequences: leave it out",
-    ),
-    (
-        changed(train={"grow": [[4, 1]], "epochs": 3}),
-        "train.grow = .* must take fewer steps than the network's 4",
-    ),
-    (changed(train={"grow": [[2, 1]]}), "train.grow = .* fewer epochs in all than 1"),
-    (changed(train={"grow": [[2]]}), "train.grow"),
-    (changed(train={"grow": [[2, 1], [2, 1]], "epochs": 3}), "train.grow: must have ever more steps"),
-    (changed(train={"lr": -0.1}), "train.lr: must be a number, 0 or more, got -0.1. Learning rate"),
-    (changed(train={"lr": float("inf")}), "train.lr"),
-    (changed(train={"epochs": 0}), "train.epochs: 0 trains nothing; a network that is converted is named in conv"),
-    (changed(train={"epochs": -1}), "train.epochs"),
-    (changed(convert={"scale": "best"}), "convert.scale: must be \"validation\" or a number above 0 .*, got 'best'"),
-    (changed(convert={"scale": 0.0}), 'convert.scale: must be "validation" or a number above 0 .*, got 0.0'),
-    (changed(convert={"grid": []}), "convert.grid"),
-    (changed(convert={"images": 0}), "convert.images"),
-    (changed(convert={"an": "x"}), "convert.an: unknown key; did you mean 'ann'?"),
-    (changed(convert={"ann": "x"}), "network.norm: of a converted network is 'none', got 'bntt'"),
-    (
-        changed(convert={"ann": "x"}, network={"norm": "none", "num_steps": 1, "neuron": "relu"}),
-        "network.neuron: of a converted network is 'lif', got 'relu'",
-    ),
-    (
-        changed(convert={"ann": "x"}, network={"norm": "none", "decay_input": True}),
-        "network.decay_input: of a converted network is False, got True",
-    ),
-    (
-        changed(convert={"ann": "x"}, network={"norm": "none", "threshold": 2.0}),
-        "network.threshold: of a converted network is 1.0, got 2.0",
-    ),
-    (
-        changed(convert={"ann": "x"}, network={"norm": "none", "leak": 0.9}, train={"epochs": 0}),
-        "network.leak: of a converted network that is not trained is 1.0, got 0.9",
-    ),
-    (
-        changed(convert={"ann": "x"}, network={"norm": "none", "readout": "spikes"}, train={"epochs": 0}),
-        "network.readout: of a converted network that is not trained is 'voltage', got 'spikes'",
-    ),
-    (changed(train={"batch_size": -3}), "train.batch_size"),
-    (changed(data={"augment": ["spin"]}), "data.augment"),
-    (changed(train={"optimizer": "adm"}), "train.optimizer: must be .*did you mean 'adam'"),
-    (changed(train={"schedule": "one-cycle", "warmup": 1.0}), "train.warmup: must be 0 with schedule 'one-cycle'"),
-    (changed(train={"average": 1.0}), "train.average: must be a number above 0 and below 1"),
-    (changed(compute={"backend": "reference", "recompute": 2}), "compute.recompute: 2 needs the kernels"),
-    (changed(data={"frames": {"sizes": 42}}), "data.frames.sizes: unknown key; did you mean 'size'"),
-    (changed(data={"frames": {"sensor": [1, 2, 3]}}), "data.frames.sensor: must be a list of 0 to 2 whole numbers"),
-    (changed(encoder={"name": "latency"}), "encoder.name: must be "),
-    ({**MINIMAL, "seed": -1}, "seed"),
-    ({**MINIMAL, "seed": 2**63}, "seed"),
-    ({**MINIMAL, "seed": "abc"}, "seed"),
-    ({"data": MINIMAL["data"], "train": MINIMAL["train"]}, "network: is missing"),
+WRONG = {
+    "sed": [1],
+    "_target_": ["os.system"],
+    "seed": [-1, 2**63, "abc"],
+    "network": ["vgg6"],
+    "network.num_step": [4],
+    "network.num_steps": [0, 2.5, "25 ", 10**9],
+    "network.leak": [1.5, float("nan")],
+    "network.threshold": [0.0],
+    "network.norm": ["bnnt", 3],
+    "network.name": ["transformer", "os.system"],
+    "network.fire": ["befor"],
+    "network.reset": ["none"],
+    "network.surrogate": ["arctn"],
+    "network.learn_leak": [1],
+    "encoder.name": ["latency", "sequence"],
+    "init.longer": ["re-estimate"],
+    "data.name": ["minst"],
+    "data.augment": [["crop", "flap"], "crop"],
+    "data.mix": ["mixip"],
+    "data.mix_alpha": [0.0, float("inf")],
+    "data.order": ["colums"],
+    "data.frames.sizes": [42],
+    "data.frames.sensor": [[1, 2, 3]],
+    "train.grow": [[[2]], [[2, 1]], [[4, 1]]],
+    "train.lr": [-0.1, float("inf")],
+    "train.epochs": [0, -1],
+    "train.batch_size": [-3],
+    "train.optimizer": ["adm"],
+    "train.average": [1.0],
+    "convert.an": ["x"],
+    "convert.scale": ["best", 0.0],
+    "convert.grid": [[]],
+    "convert.images": [0],
+    "compute.recompute": [0, -2, 2.0, "sometimes", True, "3"],
+    "compute.backend": ["gpu"],
+    "compute.precision": ["half"],
+    "compute.input_grad": ["fast"],
+    "compute.rectifiers": ["fast"],
+}
+"""Values that a key does not take."""
+SEQUENCE, ANN, UNTRAINED = {"name": "sequence"}, {"ann": "x"}, {"epochs": 0}
+TOGETHER = [
+    ("encoder.name", {"data": {"order": "rows"}}),
+    ("data.augment", {"data": {"order": "rows", "augment": ["flip"]}, "encoder": SEQUENCE}),
+    ("data.mix", {"data": {"order": "rows", "mix": "mixup"}, "encoder": SEQUENCE}),
+    ("train.grow", {"train": {"grow": [[4, 1]], "epochs": 3}}),
+    ("train.grow", {"train": {"grow": [[2, 1], [2, 1]], "epochs": 3}}),
+    ("train.warmup", {"train": {"schedule": "one-cycle", "warmup": 1.0}}),
+    ("compute.recompute", {"compute": {"backend": "reference", "recompute": 2}}),
+    ("init.distil", {"init": {"distil": 0.5}}),
+    ("init.run, init.pretrained", {"init": {"run": "a", "pretrained": "fashion-mnist-vgg6"}}),
+    ("network.norm", {"convert": ANN}),
+    ("network.neuron", {"convert": ANN, "network": {"norm": "none", "num_steps": 1, "neuron": "relu"}}),
+    ("network.decay_input", {"convert": ANN, "network": {"norm": "none", "decay_input": True}}),
+    ("network.threshold", {"convert": ANN, "network": {"norm": "none", "threshold": 2.0}}),
+    ("network.leak", {"convert": ANN, "network": {"norm": "none", "leak": 0.9}, "train": UNTRAINED}),
+    ("network.readout", {"convert": ANN, "network": {"norm": "none", "readout": "spikes"}, "train": UNTRAINED}),
 ]
-"""What is wrong, and what is said of it."""
+"""The key that is named where several values do not go together."""
 
 
 def test_what_is_wrong_is_named():
-    for values, message in WRONG:
-        with pytest.raises(RecipeError, match=message):
+    rows = [(key, wrong(key, value)) for key, values in WRONG.items() for value in values]
+    rows += [(key, changed(**tables)) for key, tables in TOGETHER]
+    rows.append(("network", {name: table for name, table in MINIMAL.items() if name != "network"}))
+    for key, values in rows:
+        with pytest.raises(RecipeError, match=rf"^{re.escape(key)}\b"):
             parse_recipe(values)
+
+
+def wrong(key, value):
+    """The minimal recipe with another value of ``key``, ``table.key`` or ``table.table.key``."""
+    table, *names = key.split(".")
+    if not names:
+        return {**MINIMAL, table: value}
+    for name in reversed(names):
+        value = {name: value}
+    return changed(**{table: value})
 
 
 def test_recompute():
@@ -199,10 +162,10 @@ def test_every_key_says_what_it_is():
         assert option.sentence.endswith("."), f"{key} has no sentence at its field"
         if option.default not in (dataclasses.MISSING, None):
             assert option.accepts(option.default), key
-    assert "percent of epochs" in explained_key("train.lr_drops", load_recipe("demo"))
+    assert explained_key("train.lr_drops", load_recipe("demo")).startswith("train.lr_drops = [")
     shown = [line.split()[0] for line in explained_key("train").splitlines()[::2]]
     assert shown == [key for key in keys_of() if key.startswith("train.")]
-    with pytest.raises(RecipeError, match=r"did you mean 'train\.lr_drops'"):
+    with pytest.raises(RecipeError, match=r"train\.lr_drop\b"):
         explained_key("train.lr_drop")
 
 
@@ -228,26 +191,15 @@ UNSET = {
 def test_an_option_that_is_not_set_is_none_and_its_text_stays_as_it_was():
     recipe = parse_recipe(MINIMAL)
     for key, said in UNSET.items():
-        table, _, name = key.rpartition(".")
         assert keys_of()[key].default is None
-        assert getattr(attrgetter(table)(recipe), name) is None
-        assert repr(attrgetter(key)(parse_recipe(MINIMAL, [f"{key}={json.dumps(said)}"]))) == "None"
+        assert attrgetter(key)(recipe) is None
+        assert attrgetter(key)(parse_recipe(MINIMAL, [f"{key}={json.dumps(said)}"])) is None
         assert repr(flatten(values_of(recipe))[key]) == repr(said)
-    asked = keys_of().items()
-    assert {key for key, one in asked if one.default is None} == UNSET.keys() | {"train.gamma_decay"}
-    assert {key for key, one in asked if one.default == ""} == {"notes"}
+    unset = {key for key, one in keys_of().items() if one.default is None}
+    assert unset == UNSET.keys() | {"train.gamma_decay"}
 
 
 def test_a_recipe_kept_by_an_old_run_is_read_and_written_without_a_change():
     old = tomllib.loads((Path(__file__).parents[1] / "old_run" / "recipe.toml").read_text(encoding="utf-8"))
     now = flatten(values_of(parse_recipe(old, stored=True)))
     assert {key: repr(now[key]) for key in flatten(old)} == {key: repr(value) for key, value in flatten(old).items()}
-
-
-def test_nothing_in_a_recipe_can_name_code():
-    for values, said in (
-        ({**MINIMAL, "_target_": "os.system"}, "_target_: unknown key"),
-        ({**MINIMAL, "network": {"name": "os.system", "num_steps": 1}}, "network.name: must be .*got 'os.system'"),
-    ):
-        with pytest.raises(RecipeError, match=said):
-            parse_recipe(values)

@@ -8,14 +8,14 @@ from PIL import Image
 
 import bntt
 from bntt.cli import main as cli
-from bntt.data import FrameSet, ImageSet, SampleLoader
+from bntt.data import FrameSet, SampleLoader
 from bntt.io.checkpoint import CheckpointError
 from bntt.nn import LIF
 from bntt.runs import from_python
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
-from bntt.runs.recipe.file import RecipeError
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training.epoch_log import Notice
 from bntt.training import Distillation
 from tests.runs.training.test_fit_directory import equal, fitted, own, unseen
@@ -29,23 +29,19 @@ def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path
         before.setattr(from_python, "_described", lambda model: {})
         fitted(run, own(), epochs=1)
     fitted(run, own(), epochs=2)
-    refused = r"another network: '\(lif\): LIF\(leak=0.5.* of .*LIF\(leak=0.9.* or take a new directory"
-    with pytest.raises(CheckpointError, match=refused):
+    with pytest.raises(CheckpointError, match=r"LIF\(leak=0.5.* of .*LIF\(leak=0.9"):
         fitted(run, another, epochs=3)
     assert equal(own(), another), "nothing of it was changed"
     monkeypatch.setattr(from_python, "__version__", "2.0.0")
     told = next(one.text for one in fitted(run, another, epochs=3) if isinstance(one, Notice))
-    assert told.startswith(f"warning: as it prints here, {run} was trained with another network: '(lif): LIF(leak=0.5")
+    assert "LIF(leak=0.5" in told
     assert told in capsys.readouterr().err
 
 
 def test_a_network_put_together_keeps_its_own_ways_to_compute_and_its_samples(tmp_path):
     fitted(tmp_path / "run", own(), epochs=1, test=unseen())
-    for override, refused in (
-        ("compute.backend=reference", "a model of your own"),
-        ("data.root=x", "its samples itself"),
-    ):
-        with pytest.raises(RecipeError, match=refused):
+    for override in ("compute.backend=reference", "data.root=x"):
+        with pytest.raises(RecipeError, match=f"-s {override[:7]}"):
             bntt.load_run(tmp_path / "run", model=own(), overrides=[override])
     opened = bntt.load_run(tmp_path / "run", model=own(), overrides=["evaluate.batch_size=3"])
     assert opened.loader("test").batch_size == 3
@@ -63,19 +59,16 @@ def test_a_network_that_was_changed_is_not_what_its_builder_makes():
 
 
 def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_to_be_the_methods(tmp_path):
-    model = build()
-    run = tmp_path / "run"
+    model, run = build(), tmp_path / "run"
     own = torch.optim.SGD(model.parameters(), lr=0.3)
     fitted(run, model, method=None, optimizer=own, loss=torch.nn.functional.cross_entropy)
-    with pytest.raises(bntt.data.DataError, match=r"there are no train samples: .*checksums"):
+    with pytest.raises(bntt.data.DataError, match="no train samples"):
         measure("evaluate", run, split="train")
-    written = (run / "recipe.toml").read_text("utf-8")
-    assert "rates, momentum and decay in the table train are not its" in written
-    assert "Its loss is your own, cross_entropy, not the table's" in written
-    with pytest.raises(CheckpointError, match="minimises cross_entropy, this one its method's loss"):
+    assert {"SGD.", "cross_entropy,"} < {*load_recipe(run / "recipe.toml").notes.split()}
+    with pytest.raises(CheckpointError, match="cross_entropy"):
         fitted(run, model, method=None, optimizer=own)
     fitted(tmp_path / "taught", build(), epochs=1, loss=Distillation(model))
-    assert "Its loss is the table's and Distillation(share=0.5" in (tmp_path / "taught" / "recipe.toml").read_text()
+    assert "Distillation(" in load_recipe(tmp_path / "taught" / "recipe.toml").notes
     found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
     assert (found.gamma_floor, found.training_images) == (None, len(data()))
     assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]
@@ -92,17 +85,13 @@ def test_sequences_of_features_leave_without_pictures(tmp_path, capsys):
     Image.new("L", (5, 4)).save(tmp_path / "a.png")
     capsys.readouterr()
     assert cli.main(["predict", str(tmp_path / "a.png"), "--run", str(tmp_path / "run")]) == 2
-    assert (
-        "was trained on sequences (of your own) and takes neither pictures nor recordings: in Python"
-        in capsys.readouterr().err
-    )
+    assert "was trained on sequences" in capsys.readouterr().err
 
 
-def test_a_network_in_float64_is_opened_in_float64(tmp_path, capsys):
+def test_a_network_in_float64_is_opened_in_float64(tmp_path):
     model = build().double()
     fitted(tmp_path / "run", model, epochs=1, test=unseen())
-    opened = bntt.load_run(tmp_path / "run").model
-    assert equal(opened, model)
+    assert equal(bntt.load_run(tmp_path / "run").model, model)
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
 
 
@@ -113,22 +102,11 @@ def test_a_run_that_is_never_validated_goes_on_from_an_earlier_checkpoint(tmp_pa
     assert len(fitted(tmp_path / "run", build(), epochs=3, validation=None).epochs) == 3
 
 
-def test_a_set_that_changes_its_samples_is_not_stored_without_that(tmp_path):
-    class Inverted(ImageSet):
-        def batch(self, index):
-            return 1 - super().batch(index)
-
-    loader = SampleLoader(Inverted(data().images, data().labels, data().classes), 10)
-    with pytest.raises(TypeError, match=r"a SequenceSet itself, got a Inverted; without directory="):
-        bntt.fit(build(), loader, epochs=1, directory=tmp_path / "run")
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_hook_that_a_loaded_run_lacks_is_told(tmp_path):
     model = build()
     hook = model.encoder.register_forward_hook(lambda encoder, args, drawn: -drawn)
     fitted(tmp_path / "run", model, epochs=1)
-    with pytest.warns(UserWarning, match=r"run: a hook or method of your own on encoder is missing: if it changes"):
+    with pytest.warns(UserWarning, match="own on encoder is missing"):
         assert not bntt.load_run(tmp_path / "run").model.encoder._forward_hooks
     hook.remove()
     fitted(tmp_path / "plain", build(), epochs=1)
@@ -150,8 +128,7 @@ class Louder(bntt.PoissonEncoder):
 
 
 def encoded(encoder):
-    model = own()
-    return bntt.SpikingClassifier(encoder, model.network)
+    return bntt.SpikingClassifier(encoder, own().network)
 
 
 def hooked():
@@ -169,11 +146,11 @@ def momentum():
 @pytest.mark.parametrize(
     ("begun", "other", "named"),
     [
-        (own, hooked, "touched = 'encoder has a hook' in place of ''"),
-        (hooked, own, "touched = '' in place of 'encoder has a hook'"),
-        (lambda: encoded(Louder(1.0)), lambda: encoded(Louder(2.0)), r"encoder\.gain = 2\.0 in place of 1\.0"),
-        (own, lambda: encoded(bntt.PoissonEncoder(4, mean=[0.25], std=[0.25])), r"encoder\.mean = .*0\.25.* of .*0\.5"),
-        (own, momentum, r"fc1\.norm\.momentum = 0\.5 in place of 0\.1"),
+        (own, hooked, "touched"),
+        (hooked, own, "touched"),
+        (lambda: encoded(Louder(1.0)), lambda: encoded(Louder(2.0)), r"encoder\.gain = 2\.0"),
+        (own, lambda: encoded(bntt.PoissonEncoder(4, mean=[0.25], std=[0.25])), r"encoder\.mean"),
+        (own, momentum, r"fc1\.norm\.momentum = 0\.5"),
     ],
 )
 def test_what_a_model_does_not_print_stays_as_it_began(begun, other, named, tmp_path, monkeypatch):
@@ -201,28 +178,14 @@ class Turned(bntt.SpikingClassifier):
 
 
 def test_a_classifier_with_answers_of_its_own_is_trained_and_not_measured_by_other_answers(tmp_path):
-    plain = build()
-    model = Turned(plain.encoder, plain.network)
+    plain, hooked = build(), build()
+    hooked.network.register_forward_hook(lambda network, args, logits: -logits)
     train = SampleLoader(data(), 10)
-    for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
-        with pytest.raises(
-            TypeError, match=r"after every step .* has a method of its own, forward: put what it does into"
-        ):
-            bntt.fit(model, train, epochs=1, **given)
-        hooked = build()
-        hooked.network.register_forward_hook(lambda network, args, logits: -logits)
-        with pytest.raises(TypeError, match=r"after every step .* network has a hook: put what it does into"):
-            bntt.fit(hooked, train, epochs=1, **given)
-    assert len(bntt.fit(model, train, epochs=1).epochs) == 1
-    for analysis in (bntt.analysis.evaluate, bntt.analysis.count_operations):
-        with pytest.raises(TypeError, match="analyses take the answers after every step"):
-            analysis(model, train)
-
-
-def test_a_refused_training_leaves_no_layer_frozen(tmp_path):
-    model = build()
-    with pytest.raises(TypeError, match=r"validation must be a bntt\.data\.SampleLoader"):
-        fitted(tmp_path / "run", model, validation=[], method=bntt.Method(freeze=["fc1"]))
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    fitted(tmp_path / "run", model, epochs=1, method=bntt.Method(freeze=["fc1"]))
-    assert not model.network.blocks["fc1"].norm.gamma.requires_grad
+    for model, named in ((Turned(plain.encoder, plain.network), "forward"), (hooked, "network has a hook")):
+        for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
+            with pytest.raises(TypeError, match=named):
+                bntt.fit(model, train, epochs=1, **given)
+        assert len(bntt.fit(model, train, epochs=1).epochs) == 1
+        for analysis in (bntt.analysis.evaluate, bntt.analysis.count_operations):
+            with pytest.raises(TypeError, match=named):
+                analysis(model, train)

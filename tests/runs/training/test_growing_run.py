@@ -3,8 +3,6 @@
 import pytest
 
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import build_model
-from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from tests.rows import each_row
 from tests.runs import tiny
@@ -16,15 +14,10 @@ def recipe(**train):
 
 def test_epochs_have_their_steps_and_only_whole_ones_are_the_best(tmp_path):
     of = recipe()
-    data = tiny.parts(of)
-    run = tiny.new_run_directory("grown", tmp_path)
-    told = list(train_run(of, data, run))
-    epochs = [one for one in told if isinstance(one, EpochResult)]
+    run, epochs = tiny.trained(of, tiny.parts(of), tmp_path)
     assert [epoch.steps for epoch in epochs] == [1, 2, 3, 3]
     assert [epoch.best for epoch in epochs[:3]] == [False, False, True]
-    assert all(epoch.validation_accuracy is not None for epoch in epochs)
     assert load_run(run.path).epoch >= 2
-    assert build_model(of, data).network.num_steps == 3
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Trainings that begin with a trained network, and layers that are not trained."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -55,38 +54,44 @@ def test_other_classes_get_a_new_last_layer(source):
     last = "readout.synapse.weight"
     assert torch.equal(found.pop(last), fresh[last])
     torch.testing.assert_close(found, {k: v for k, v in run.model.network.state_dict().items() if k != last})
-    assert said["changed"] == "; the last layer is new, for 10 other classes"
+    assert "10 other classes" in said["changed"]
 
 
-@pytest.mark.parametrize(
-    ("steps", "longer", "how"), [(2, "hold", "truncate"), (5, "hold", "hold"), (5, None, "interpolate")]
-)
-def test_another_number_of_steps(source, steps, longer, how):
-    init = {"longer": longer} if longer else {}
-    found, _, run, said = taken(source, init=init, network={"num_steps": steps})
+@each_row("steps, longer, how", [(2, "hold", "truncate"), (5, "hold", "hold"), (5, "interpolate", "interpolate")])
+def test_another_number_of_steps(steps, longer, how, source):
+    found, _, run, said = taken(source, init={"longer": longer}, network={"num_steps": steps})
     torch.testing.assert_close(found, retime(run.model.network, steps, how).state_dict(), rtol=0, atol=0)
-    assert said["changed"] == f"; T is {steps}, it was 3 ({how})"
+    assert f"T is {steps}, it was 3 ({how})" in said["changed"]
 
 
-def test_other_neurons_for_the_same_weights_are_told(source):
-    *_, said = taken(source, network={"threshold": 2.0, "reset": "hard"})
-    assert said["changed"] == "; threshold is 2.0, it was 1.0; reset is hard, it was soft"
+MAY_SHARE = "it may have trained on images that validate here"
 
 
-def test_images_that_validate_and_were_trained_on_are_told(source):
-    _, _, _, said = taken(source, data={"validation": 0.02})
-    assert said["changed"] == "; it may have trained on images that validate here: seed or data.validation differ"
+@each_row(
+    ("tables", "told"),
+    [
+        (
+            {"network": {"threshold": 2.0, "reset": "hard"}},
+            ["threshold is 2.0, it was 1.0", "reset is hard, it was soft"],
+        ),
+        ({"data": {"validation": 0.02}}, [MAY_SHARE]),
+        (
+            {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1}},
+            ["neuron is relu, it was lif", "T is 1, it was 3 (truncate)"],
+        ),
+    ],
+)
+def test_what_is_other_than_the_weights_show_is_told(tables, told, source):
+    *_, said = taken(source, **tables)
+    assert [part.partition(":")[0] for part in said["changed"].split("; ")[1:]] == told
+
+
+def test_images_of_one_set_under_two_names_are_told():
     of = load_recipe("fashion-mnist-vgg6", ["data.name=fashion-mnist-bundled", "init.pretrained=fashion-mnist-vgg6"])
     model = build_model(of, data := build_data(of))
-    for seed, told in ((0, ""), (1, said["changed"])):
-        same = replace(of, seed=seed, data=replace(of.data, name="fashion-mnist"))
-        assert load_initial_weights(same, model, data.train.classes)["changed"] == told
-    other = replace(of, network=replace(of.network, leak=0.5))
-    said = load_initial_weights(other, model, data.train.classes)["changed"]
-    assert said == f"{SHARED}; leak is 0.5, it was 0.95", "the package's images are a part of those it was trained on"
-
-
-SHARED = "; it may have trained on images that validate here: fashion-mnist and fashion-mnist-bundled share images"
+    for seed, name, told in ((0, "fashion-mnist", False), (1, "fashion-mnist", True), (0, of.data.name, True)):
+        same = replace(of, seed=seed, data=replace(of.data, name=name))
+        assert (MAY_SHARE in load_initial_weights(same, model, data.train.classes)["changed"]) == told
 
 
 @each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])
@@ -94,16 +99,8 @@ def test_every_pretrained_network_of_images(name):
     """Each begins a training of its own recipe, on the images that the package has."""
     of = load_recipe(name, ["data.name=fashion-mnist-bundled", f"init.pretrained={name}"])
     model = build_model(of, data := build_data(of))
-    assert load_initial_weights(of, model, data.train.classes)["changed"] == SHARED
+    load_initial_weights(of, model, data.train.classes)
     torch.testing.assert_close(model.network.state_dict(), pretrained(name).network.state_dict(), rtol=0, atol=0)
-
-
-def test_what_cannot_be_taken(source):
-    for tables in ({"network": {"width": 0.25}}, {"network": {"norm": "bn"}}):
-        with pytest.raises(RecipeError, match="is another network than this recipe's"):
-            taken(source, **tables)
-    with pytest.raises(RecipeError, match="set at most one of them"):
-        recipe(init={"run": "a", "pretrained": "fashion-mnist-vgg6"})
 
 
 ANN = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "bn-pooled"}}
@@ -137,21 +134,30 @@ def test_an_ann_gives_its_weights_and_its_norm_to_every_step(anns, norm, into, l
         built = part in ("step_scale", "leak_logit") or (part == "beta" and norm == "bntt")
         assert torch.equal(value, fresh[name] if built else ann[name].expand_as(value)), name
     assert not torch.equal(found["blocks.conv1.norm.running_var"], fresh["blocks.conv1.norm.running_var"])
-    assert said["changed"] == f"; its γ and statistics are those of every step{left}"
+    assert said["changed"].endswith(f"those of every step{left}")
 
 
-def test_what_an_ann_does_not_have_is_said_and_its_time_is_counted(anns, tmp_path):
-    with pytest.raises(RecipeError, match=r"norm.gamma is missing\).*an ANN may have another norm with batch statist"):
-        taken(anns["none"])
-    with pytest.raises(RecipeError, match=r"conv1.* is another network than|is another network than .*conv1"):
-        taken(anns["bntt"], network={"width": 0.25})
-    of = recipe(init={"run": str(anns["bn-pooled"])}, train={"epochs": 1})
+@each_row(
+    ("norm", "network", "named"),
+    [
+        ("none", {}, r"norm\.gamma"),
+        ("bntt", {"width": 0.25}, "conv1"),
+        ("", {"width": 0.25}, "conv1"),
+        ("", {"norm": "bn"}, "another network"),
+    ],
+)
+def test_what_a_network_does_not_have_cannot_be_taken(norm, network, named, anns, source):
+    with pytest.raises(RecipeError, match=named):
+        taken(anns[norm] if norm else source, network=network)
+
+
+def test_the_time_of_what_it_began_with_is_counted(anns, tmp_path):
+    of, ann = recipe(init={"run": str(anns["bn-pooled"])}, train={"epochs": 1}), RunDirectory(anns["bn-pooled"])
     run, _ = trained(of, data := parts(of), tmp_path)
-    result, cost = evaluate_run(of, data, run), RunDirectory(anns["bn-pooled"]).training_cost()
-    assert (result.begun_with.run, result.begun_with.updates) == (anns["bn-pooled"].name, cost["updates"])
+    result, cost = evaluate_run(of, data, run), ann.training_cost()
+    assert (result.begun_with.run, result.begun_with.updates) == (ann.path.name, cost["updates"])
     assert result.updates == run.training_cost()["updates"] != cost["updates"], "its own"
-    assert result.begun_with.weights_sha256 == weights_hash(RunDirectory(anns["bn-pooled"]))
-    assert f"before that, {anns['bn-pooled'].name}: {cost['updates']} updates in" in " ".join(result.section().words)
+    assert result.begun_with.weights_sha256 == weights_hash(ann)
     third = taken(run.path)[-1]
     assert third["updates"] == run.training_cost()["updates"] + cost["updates"], "with what that one began with"
 
@@ -164,7 +170,7 @@ def test_the_ann_can_teach_what_it_begins_and_goes_on_after_a_stop(anns, tmp_pat
     of = recipe(init=begins, train={"epochs": 1, "label_smoothing": 0.1})
     run, _ = trained(of, data := parts(of), tmp_path)
     told = read_facts(run.checkpoints.latest().path)["session"]["loss"]
-    assert told.startswith("its method's loss and Distillation(share=0.25, temperature=3.0, teacher ")
+    assert "Distillation(share=0.25, temperature=3.0, teacher " in told
     folder = stopped(of, data, tmp_path, records=2)
     list(train_run(of, data, folder, resume=True))
     assert_same(run, folder)
@@ -177,26 +183,18 @@ def test_the_ann_can_teach_what_it_begins_and_goes_on_after_a_stop(anns, tmp_pat
     assert mixed == pytest.approx(0.75 * alone + 0.25 * distilled(logits, answers, 3.0).item(), rel=1e-4)
     folder = stopped(of, data, tmp_path, records=2)
     shutil.rmtree(ann)
-    with pytest.raises(CheckpointError, match=r"init\.distil: the teacher cannot be read: .*ann"):
+    with pytest.raises(CheckpointError, match=r"init\.distil: .*ann"):
         list(train_run(of, data, folder, resume=True))
     shutil.copytree(trained(recipe(**ANN, train={"lr": 0.1}), data, tmp_path)[0].path, ann)
-    with pytest.raises(
-        CheckpointError, match=r"cannot be used \(the saved training does not fit: it minimises .*Distillation"
-    ):
+    with pytest.raises(CheckpointError, match="Distillation"):
         list(train_run(of, data, folder, resume=True))
 
 
 def test_who_cannot_teach(source):
-    with pytest.raises(RecipeError, match=r"init\.distil: no network to learn from: set init.run or init.pretrained"):
-        recipe(init={"distil": 0.5})
     of = recipe(init={"run": str(source), "distil": 0.5})
     data = parts(of)
     classes = tuple(f"{name}s" for name in data.train.classes)
-    with pytest.raises(RecipeError, match=r"init\.distil: .* has other classes"):
-        load_teacher(of, replace(data, train=replace(data.train, classes=classes)), Processes())
     small = replace(data.train, images=data.train.images[..., :20])
-    with pytest.raises(RecipeError, match=r"init\.distil: .* cannot take these samples"):
-        load_teacher(of, replace(data, train=small), Processes())
 
     class Third(Processes):
         rank = 2
@@ -204,8 +202,13 @@ def test_who_cannot_teach(source):
         def on_rank0(self, work):
             return work().replace("teacher ", "teacher another ")
 
-    with pytest.raises(RecipeError, match=r"process 2 reads Distill.*, process 0 Distill.*teacher another"):
-        load_teacher(of, data, Third())
+    for train, processes, named in (
+        (replace(data.train, classes=classes), Processes(), "other classes"),
+        (small, Processes(), "cannot take"),
+        (data.train, Third(), "process 2"),
+    ):
+        with pytest.raises(RecipeError, match=rf"init\.distil: .*{named}"):
+            load_teacher(of, replace(data, train=train), processes)
 
 
 def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):
@@ -224,12 +227,9 @@ def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):
 
 def test_names_of_frozen_layers():
     network = build_model(recipe(), parts(recipe())).network
-    with pytest.raises(ValueError, match=r"'conv9' is no layer, there are conv1, .* readout"):
-        freeze(network, ["conv9"])
-    with pytest.raises(ValueError, match="leaves nothing to train"):
-        freeze(network, ["*"])
-    with pytest.raises(RecipeError, match=r"train\.freeze: 'conv9'"):
-        build_model(of := recipe(train={"freeze": ["conv9"]}), parts(of))
+    for names in (["conv9"], ["*"]):
+        with pytest.raises(ValueError, match="'conv9'" if "conv9" in names else "nothing to train"):
+            freeze(network, names)
 
 
 @pytest.mark.slow
@@ -238,12 +238,11 @@ def test_init_from_the_command_line(tmp_path, capsys):
     small = ["-s", "network.width=1", "-s", "network.num_steps=2", "-s", "data.images=200", "-s", "train.epochs=1"]
     small += ["-s", "evaluate.images=20", "-s", "evaluate.draws=1", "--root", str(tmp_path)]
     assert cli.main(["train", "demo", *small, "--init", "pretrained", "fashion-mnist-vgg6"]) == 0
-    told = "weights are those of fashion-mnist-vgg6, epoch"
+    told = "weights are those of fashion-mnist-vgg6"
     assert capsys.readouterr().out.count(told) == 1
     assert cli.main(["train", str(tmp_path / "demo"), "--resume", "-s", "train.epochs=2"]) == 0
     assert told not in capsys.readouterr().out
     assert read_facts(tmp_path / "demo" / "checkpoints" / "best.safetensors")["init"]["pretrained"]
-    assert json.loads((tmp_path / "demo" / "evaluation.json").read_text())
     assert cli.main(["train", "demo", *small, "--init", "one", "two"]) == 2
     assert cli.main(["train", "demo", *small, "--init", str(tmp_path / "none")]) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["demo"], "no directory is left behind"
@@ -254,10 +253,5 @@ def test_steps_that_cannot_be_changed_are_told(source, monkeypatch):
         raise TypeError("RMS 'conv1.norm' has 3 steps of its own")
 
     monkeypatch.setattr(start, "retime", refuse)
-    with pytest.raises(RecipeError, match=r"network.num_steps: .* cannot take 5: RMS 'conv1.norm' has 3 steps"):
+    with pytest.raises(RecipeError, match=r"network\.num_steps: .*conv1"):
         taken(source, network={"num_steps": 5})
-
-
-def test_an_ann_that_begins_with_spikes_says_so(source):
-    *_, said = taken(source, encoder={"name": "expected"}, network={"neuron": "relu", "num_steps": 1})
-    assert said["changed"] == "; neuron is relu, it was lif; T is 1, it was 3 (truncate)"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import train as runs
 from bntt.runs.training.epoch_log import EpochResult, Notice
-from bntt.runs.training.requests import Interrupted, Requests
+from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
 from bntt.runs.training.start import TrainCommand, check_resume, resume_or_start, resumes_in
 from bntt.runs.training.train import train_run
 from tests.rows import each_row
@@ -60,7 +61,7 @@ def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monk
         return real(*arguments, progress=asked, **options)
 
     monkeypatch.setattr(runs, "evaluate", evaluate)
-    with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, continue with: .* --resume"):
+    with pytest.raises(Interrupted, match=r"stopped by SIGINT; .* --resume"):
         seen.extend(train_run(recipe, data, folder, requests=requests))
     assert folder.checkpoints.latest().checkpoint.facts["epochs_done"] == 0
     assert not folder.metrics.exists()
@@ -68,14 +69,6 @@ def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monk
     rest = [told for told in train_run(recipe, data, folder, resume=True) if isinstance(told, EpochResult)]
     assert [epoch.epoch for epoch in rest] == [0, 1, 2]
     tiny.assert_same(whole, folder)
-
-
-def test_a_precision_that_computes_other_spikes_is_refused(run, tmp_path):
-    recipe, data, *_ = run
-    folder = tiny.stopped(recipe, data, tmp_path)
-    check_resume(tiny.edited(recipe, compute={"precision": "bf16-grad"}), folder)
-    with pytest.raises(RecipeError, match=r"'bf16' cannot follow the 'fp32'.*forward pass"):
-        check_resume(tiny.edited(recipe, compute={"precision": "bf16"}), folder)
 
 
 def test_three_stops_in_one_epoch(run, tmp_path):
@@ -89,44 +82,39 @@ def test_three_stops_in_one_epoch(run, tmp_path):
     tiny.assert_same(whole, folder)
 
 
-def test_a_recipe_that_was_changed_is_not_resumed(run, tmp_path):
+ONE_CYCLE = {"schedule": "one-cycle"}
+
+
+@each_row(
+    ("begun", "wanted", "named"),
+    [
+        ({}, {"train": {"lr": 0.01}, "network": {"width": 0.25}}, r"network\.width is 0\.25, .*train\.lr is 0\.01"),
+        ({}, {"train": {"epochs": 1}}, r"train\.epochs"),
+        (ONE_CYCLE, {"train": {**ONE_CYCLE, "epochs": 9}}, r"train\.epochs: .*one-cycle"),
+        ({}, {"compute": {"precision": "bf16"}}, r"compute\.precision"),
+    ],
+)
+def test_a_recipe_that_was_changed_is_not_resumed(begun, wanted, named, run, tmp_path):
     recipe, data, *_ = run
-    folder = tiny.stopped(recipe, data, tmp_path)
+    folder = tiny.stopped(tiny.edited(recipe, train=begun), data, tmp_path)
     before = tiny.final(folder)[1], folder.metrics.read_text()
-    other = tiny.edited(recipe, train={"lr": 0.01}, network={"width": 0.25})
-    message = r"network.width is 0.25, it was trained with 0.125; train.lr is 0.01, it was trained with 0.3\): put the"
-    with pytest.raises(CheckpointError, match=message):
-        list(train_run(other, data, folder, resume=True))
+    with pytest.raises((CheckpointError, RecipeError), match=named):
+        list(train_run(tiny.edited(recipe, **wanted), data, folder, resume=True))
     assert (tiny.final(folder)[1], folder.metrics.read_text()) == before
 
 
 def test_what_may_change_changes_and_is_said(run, tmp_path):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
+    check_resume(tiny.edited(recipe, compute={"precision": "bf16-grad"}), folder)
     other = tiny.edited(recipe, train={"epochs": 4}, evaluate={"draws": 9}, compute={"events": "never"})
     told = list(train_run(other, data, folder, resume=True))
     notices = [one.text for one in told if isinstance(one, Notice) and not one.text.startswith("warning")]
-    assert notices == [
-        "train.epochs is 4 from here on, it was 3",
-        "evaluate.draws is 9 from here on, it was 2",
-        "compute.events is 'never' from here on, it was 'fixed'",
-        "rates from epoch 2 on: 0.3, 0.003, 0.0003",
-        "resuming in epoch 2 of 4, after update 4",
-    ]
+    named = ("train.epochs is 4", "evaluate.draws is 9", "compute.events is 'never'", "rates from epoch 2 on: 0.3,")
+    assert all(any(text.startswith(start) for text in notices) for start in named)
     assert [one.epoch for one in told if isinstance(one, EpochResult)] == [1, 2, 3]
     assert load_recipe(folder.recipe) == other
     assert [path.name for path in folder.path.glob("environment*")] != ["environment.json"]
-
-
-def test_epochs_that_cannot_change(run, tmp_path):
-    recipe, data, *_ = run
-    folder = tiny.stopped(recipe, data, tmp_path)
-    with pytest.raises(RecipeError, match=r"train.epochs: 1 cannot follow the 3 .*\(1 are done\)"):
-        check_resume(tiny.edited(recipe, train={"epochs": 1}), folder)
-    cycle = tiny.edited(recipe, train={"schedule": "one-cycle"})
-    folder = tiny.stopped(cycle, data, tmp_path)
-    with pytest.raises(RecipeError, match=r"train.epochs: 9 .*one-cycle cannot be extended"):
-        check_resume(tiny.edited(cycle, train={"epochs": 9}), folder)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
@@ -136,9 +124,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
     latest = folder.checkpoints.paths()[0]
     latest.write_bytes(latest.read_bytes()[:-10])
     told = list(train_run(often, data, folder, resume=True))
-    assert isinstance(told[0], Notice)
-    assert f"{latest.name} is damaged" in told[0].text
-    assert "going on from step-000000003.safetensors, the one before" in told[0].text
+    assert latest.name in told[0].text
+    assert "step-000000003.safetensors" in told[0].text
     one, other = (which.checkpoints.latest().checkpoint.tensors for which in (whole, folder))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -149,7 +136,7 @@ def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     folder.best.unlink() if harm == "missing" else folder.best.write_bytes(folder.best.read_bytes()[:99])
-    with pytest.raises(CheckpointError, match="the best epoch's weights are lost; --forget-best resumes"):
+    with pytest.raises(CheckpointError, match="--forget-best"):
         list(train_run(recipe, data, folder, resume=True))
     epochs = [one for one in train_run(recipe, data, folder, resume=True, forget_best=True) if hasattr(one, "best")]
     assert epochs[0].best
@@ -167,8 +154,7 @@ def test_damaged_metrics_are_mended_from_the_checkpoint(run, tmp_path):
 def test_resuming_a_finished_run_trains_no_more(run):
     recipe, data, folder, _ = run
     before = tiny.final(folder)
-    told = list(train_run(recipe, data, folder, resume=True))
-    assert [one.text for one in told] == ["all 3 epochs are done: there is nothing to train"]
+    assert len(list(train_run(recipe, data, folder, resume=True))) == 1, "a notice"
     assert tiny.final(folder)[1] == before[1]
 
 
@@ -206,7 +192,7 @@ def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_
     monkeypatch.undo()
     assert killed.best.is_file()
     assert resumes_in(killed, recipe)
-    with pytest.raises(CheckpointError, match=r"killed has a training .*train.epochs = 0"):
+    with pytest.raises(CheckpointError, match=r"killed .*train\.epochs = 0"):
         resumes_in(killed, load_recipe("fashion-mnist-conversion"))
     list(train_run(recipe, data, killed, resume=True))
     tiny.assert_same(whole, killed)
@@ -214,47 +200,41 @@ def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_
     for path in killed.checkpoints.paths():
         path.unlink()
     command = TrainCommand(str(killed.recipe), ("seed=1",), name="killed", root=str(tmp_path), or_resume=True)
-    with pytest.raises(CheckpointError, match=r"killed has weights, and no checkpoint .* take another name, or delete"):
+    with pytest.raises(CheckpointError, match="killed has weights"):
         resume_or_start(command)
     assert killed.best.read_bytes() == before
     killed.best.unlink()
     assert not resume_or_start(command).resumes
 
 
-def test_nothing_to_resume(tmp_path, run):
+def test_nothing_to_resume_and_other_data_are_refused(run, tmp_path):
     recipe, data, *_ = run
-    with pytest.raises(CheckpointError, match="holds no checkpoint: nothing to resume"):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
         list(train_run(recipe, data, new_run_directory("empty", tmp_path), resume=True))
-
-
-def test_other_data_is_not_trained_on(run, tmp_path):
-    recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     changed = dataclasses.replace(data.manifest, sha256={**data.manifest.sha256, "train": "0"})
-    with pytest.raises(CheckpointError, match="was trained on other data than this"):
+    with pytest.raises(CheckpointError, match="other data"):
         list(train_run(recipe, dataclasses.replace(data, manifest=changed), folder, resume=True))
 
 
-@pytest.mark.slow
 def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
-    """recompute = "auto" as the first start found it, whatever memory is free at the second."""
+    """recompute = "auto" as the first start found it, whatever memory is free at the second; but in plain PyTorch."""
     recipe, data, *_ = run
-    monkeypatch.setattr("bntt.engine.graph.stack.available_memory", lambda device: 0.0)
-    folder = tiny.stopped(recipe, data, tmp_path)
-    monkeypatch.undo()
-    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == 2
-    list(train_run(recipe, data, folder, resume=True))
-    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == 2
-    other = tiny.stopped(recipe, data, tmp_path)
-    assert other.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == "never"
 
+    def kept(folder):
+        return folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"]
 
-def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, monkeypatch):
-    """Which keeps them all: the choice of the first start is none of its own."""
-    recipe, data, *_ = run
+    assert kept(tiny.stopped(recipe, data, tmp_path)) == "never"
     monkeypatch.setattr("bntt.engine.graph.stack.available_memory", lambda device: 0.0)
-    folder = tiny.stopped(recipe, data, tmp_path)
+    folders = [tiny.stopped(recipe, data, tmp_path) for _ in range(2)]
     monkeypatch.undo()
+    assert [kept(folder) for folder in folders] == [2, 2]
+    list(train_run(recipe, data, folders[0], resume=True))
     plain = tiny.edited(recipe, compute={"backend": "reference"})
-    assert any(isinstance(one, EpochResult) for one in train_run(plain, data, folder, resume=True))
-    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == "never"
+    assert any(isinstance(one, EpochResult) for one in train_run(plain, data, folders[1], resume=True))
+    assert [kept(folder) for folder in folders] == [2, "never"]
+
+
+def test_a_run_is_resumed_by_as_many_processes_each_on_a_gpu_of_its_own():
+    command = "torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda"
+    assert command_to_resume(Path("runs/mine"), "cuda:1", 2) == command

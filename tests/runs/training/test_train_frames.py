@@ -61,6 +61,8 @@ def test_from_files_to_accuracy(tmp_path):
     right = loaded.model(frames).argmax(1) == loaded.data.test.labels
     assert right.double().mean() == measured.accuracy
     assert len(measure_neuron(loaded, NeuronArguments(), Progress()).steps) == 3
+    with pytest.raises(RecipeError, match="was trained on frames"):
+        loaded.pictures("test")
 
 
 def test_counts_meet_the_first_layer_as_they_are(tmp_path):
@@ -78,58 +80,44 @@ def test_one_step_is_the_sum_of_all_frames_and_an_ann_takes_it(tmp_path):
     summed, apart = build_data(recipe(tmp_path, network=network)), build_data(recipe(tmp_path))
     index = torch.arange(len(summed.test))
     assert torch.equal(summed.test.batch(index)[:, 0], apart.test.batch(index).sum(1))
-    run = new_run_directory("ann", tmp_path)
-    list(train_run(recipe(tmp_path, network=network), summed, run))
-    assert run.best.exists()
+    build_model(recipe(tmp_path, network=network), summed)
 
 
 def test_the_recipe_says_how_recordings_become_frames(tmp_path):
-    frames = {"size": 9, "by": "count", "cells": "binary", "beyond": "saturate", "format": "npz", "sensor": [60, 80]}
-    framing = framing_of(recipe(tmp_path, frames=frames))
+    how = {"by": "count", "cells": "binary", "beyond": "saturate"}
+    framing = framing_of(recipe(tmp_path, frames={"size": 9, **how, "format": "npz", "sensor": [60, 80]}))
     assert (framing.binning.num_steps, framing.binning.height, framing.binning.width) == (3, 9, 9)
-    assert (framing.binning.by, framing.binning.cells, framing.binning.beyond) == ("count", "binary", "saturate")
+    assert {key: getattr(framing.binning, key) for key in how} == how
     assert (framing.format, framing.sensor) == ("npz", (60, 80))
 
 
-@pytest.mark.parametrize(
-    ("build", "tables", "message"),
+@each_row(
+    ("build", "tables", "named"),
     [
-        (build_model, {"encoder": "poisson"}, r"needs \"frames\", as it has time already; got 'poisson'"),
-        (training_loader, {"data": {"augment": ["crop"]}}, r"unknown augmentation 'crop': choose out of flip, shift"),
-        (training_loader, {"data": {"mix": "mixup"}}, "data: unknown mix 'mixup': a FrameSet takes none"),
+        (build_model, {"encoder": "poisson"}, r"encoder\.name: .*'poisson'"),
+        (build_model, {"name": "fashion-mnist-bundled"}, r"encoder\.name: .*'frames'"),
+        (training_loader, {"data": {"augment": ["crop"]}}, "data: .*'crop'"),
+        (training_loader, {"data": {"mix": "mixup"}}, "data: .*'mixup'"),
     ],
 )
-def test_refusals(build, tables, message, tmp_path):
-    data = build_data(recipe(tmp_path))
-    with pytest.raises(RecipeError, match=message):
-        build(recipe(tmp_path, **tables), data)
+def test_what_is_not_for_recordings_is_refused(build, tables, named, tmp_path):
+    data = build_data(of := recipe(tmp_path, **tables))
+    with pytest.raises(RecipeError, match=named):
+        build(of, data)
 
 
 @each_row(
-    ("tables", "message"),
+    ("tables", "named"),
     [
-        ({"name": "events", "data": {"root": ""}}, r'data\.root: the dataset "events" needs the folder'),
-        ({"frames": {"size": 12, "sensor": [3]}}, r"data\.frames\.sensor: rows and columns"),
+        ({"name": "events", "data": {"root": ""}}, r"data\.root"),
+        ({"frames": {"size": 12, "sensor": [3]}}, r"data\.frames\.sensor"),
+        ({"data": {"mode": "gray"}}, r"data\.mode"),
+        ({"data": {"fit": "pad"}}, r"data\.fit"),
     ],
 )
-def test_data_that_cannot_be_had(tables, message, tmp_path):
-    with pytest.raises(RecipeError, match=message):
+def test_data_that_cannot_be_had(tables, named, tmp_path):
+    with pytest.raises(RecipeError, match=named):
         build_data(recipe(tmp_path, **tables))
-
-
-def test_images_need_a_code(tmp_path):
-    wanted = recipe(tmp_path, name="fashion-mnist-bundled")
-    with pytest.raises(RecipeError, match=r"encoder.name: fashion-mnist-bundled needs a code of images"):
-        build_model(wanted, build_data(wanted))
-
-
-def test_what_is_for_images_says_so(tmp_path):
-    wanted, run = recipe(tmp_path), new_run_directory("events", tmp_path)
-    list(train_run(wanted, build_data(wanted), run))
-    with pytest.raises(
-        RecipeError, match=r"was trained on frames \(dvs-cifar10 \(unchecked files\)\): this is measured on images"
-    ):
-        load_run(run.path).pictures("test")
 
 
 def aedat4(seed):
@@ -155,7 +143,7 @@ def test_from_aedat4_files_to_accuracy(tmp_path):
 def test_aedat4_without_its_package(monkeypatch, tmp_path):
     fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
     monkeypatch.setitem(sys.modules, "aedat", None)
-    with pytest.raises(DataError, match=r'cat_\d.aedat4: AEDAT 4 is read with .*: pip install "bntt\[events\]"'):
+    with pytest.raises(DataError, match=r"bntt\[events\]"):
         build_data(recipe(tmp_path, **OWN))
     assert not list((tmp_path / "cache").iterdir())
 
@@ -179,17 +167,8 @@ def test_a_real_aedat4_recording_in_a_recipe(tmp_path):
 
 
 def test_simulated_recordings_are_labelled(tmp_path):
-    fakes.write_recordings(
-        tmp_path / "recordings",
-        lambda seed: fakes.aedat2_bytes(
-            seed, notes="# This recording is simulated: no camera made it.\r\n#End Of ASCII Header\r\n"
-        ),
-    )
-    labels = {
-        build_data(recipe(tmp_path, **changes)).label
-        for changes in (
-            {"name": "cifar10-simulated"},
-            {"name": "events", "frames": {"size": 12, "format": "aedat2"}, "data": {"label": "mine"}},
-        )
-    }
-    assert labels == {"cifar10-simulated", "mine (simulated)"}
+    notes = "# This recording is simulated: no camera made it.\r\n#End Of ASCII Header\r\n"
+    fakes.write_recordings(tmp_path / "recordings", lambda seed: fakes.aedat2_bytes(seed, notes=notes))
+    own = {"name": "events", "frames": {"size": 12, "format": "aedat2"}, "data": {"label": "mine"}}
+    labels = [build_data(recipe(tmp_path, **changes)).label for changes in ({"name": "cifar10-simulated"}, own)]
+    assert labels == ["cifar10-simulated", "mine (simulated)"]

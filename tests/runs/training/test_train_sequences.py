@@ -1,13 +1,15 @@
 """A run on sequences: trained, resumed, loaded without its data, and refused where it is not the same, or no images."""
 
+import json
+
 import pytest
 import torch
+from PIL import Image
 
 from bntt.cli.main import main
 from bntt.data import SequenceSet, samples
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs import open_run as load
-from bntt.runs.directory import new_run_directory
 from bntt.runs.identity import check_same_data
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_data, build_model
@@ -55,16 +57,16 @@ def test_the_network_takes_their_features_and_the_encoder_their_statistics():
 
 
 @each_row(
-    ("tables", "message"),
+    ("tables", "named"),
     [
-        ({"network": {"num_steps": 27}}, "network.num_steps: samples of 'rows' have 28 steps, got 27"),
-        ({"data": {"order": "pixels"}}, "network.num_steps: samples of 'pixels' have 784 steps, got 28"),
-        ({"network": {"name": "vgg6"}}, "network.name: vgg6 takes images, rows has sequences of features: take mlp"),
+        ({"network": {"num_steps": 27}}, r"network\.num_steps: .* 28 steps, got 27"),
+        ({"data": {"order": "pixels"}}, r"network\.num_steps: .* 784 steps, got 28"),
+        ({"network": {"name": "vgg6"}}, r"network\.name: vgg6"),
     ],
 )
-def test_a_network_that_takes_none_of_these_sequences(tables, message):
+def test_a_network_that_takes_none_of_these_sequences(tables, named):
     of = recipe(**tables)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RecipeError, match=named):
         build_model(of, build_data(of))
 
 
@@ -84,27 +86,19 @@ def test_a_run_is_loaded_without_its_data(trained, monkeypatch):
 
 
 def test_another_permutation_is_other_data(tmp_path, monkeypatch):
-    of = recipe(data={"order": "permuted"}, network={"num_steps": 784}, train={"epochs": 1})
-    run = new_run_directory("permuted", tmp_path)
-    list(train_run(of, parts(of), run))
-    check_same_data(run.path, build_data(of).manifest)
+    of = recipe(data={"order": "permuted"}, network={"num_steps": 784})
+    (tmp_path / "environment.json").write_text(json.dumps(build_data(of).facts()))
+    check_same_data(tmp_path, build_data(of).manifest)
     monkeypatch.setattr(samples, "places", lambda pixels: torch.arange(pixels).flip(0))
-    with pytest.raises(CheckpointError, match=r"trained on other data than this.*order"):
-        check_same_data(run.path, build_data(of).manifest)
+    with pytest.raises(CheckpointError, match=r"other data.*order"):
+        check_same_data(tmp_path, build_data(of).manifest)
 
 
-@pytest.mark.parametrize("verb", [["robust", "--sigmas", "0.1"], ["attack", "--attack", "square"]])
-def test_what_is_for_images_says_so(trained, verb, capsys):
-    assert main([verb[0], str(trained[1].path), *verb[1:]]) == 2
-    assert (
-        "was trained on sequences (fashion-mnist-bundled, rows): this is measured on images" in capsys.readouterr().err
-    )
-
-
-def test_predict_tells_a_picture_row_by_row(trained, tmp_path, capsys):
-    from PIL import Image
-
-    picture = tmp_path / "bars.png"
-    Image.effect_noise((28, 28), 80).save(picture)
-    assert main(["predict", str(picture), "--run", str(trained[1].path), "--json"]) == 0
+def test_verbs_take_it_but_those_for_images(trained, tmp_path, capsys):
+    run = str(trained[1].path)
+    for verb, *flags in (("robust", "--sigmas", "0.1"), ("attack", "--attack", "square")):
+        assert main([verb, run, *flags]) == 2
+        assert "was trained on sequences" in capsys.readouterr().err
+    Image.effect_noise((28, 28), 80).save(tmp_path / "bars.png")
+    assert main(["predict", str(tmp_path / "bars.png"), "--run", run, "--json"]) == 0
     assert '"stable_from"' in capsys.readouterr().out

@@ -11,11 +11,9 @@ from typing import Any
 import torch
 
 from bntt.analysis import Evaluation, gamma_profile, health, untrained_activity
-from bntt.analysis.accuracy import spans
 from bntt.data import SampleLoader
 from bntt.engine.kernels import find_backend
-from bntt.runs.evaluation import combine_activities, unvarying_steps
-from bntt.runs.recipe.build import RecipeData
+from bntt.runs.evaluation import combine_activities
 from bntt.runs.recipe.schema import Recipe
 from bntt.training.session import EpochRecord, Session, StepRecord
 
@@ -164,18 +162,11 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
         raise
 
 
-def startup_warnings(data: RecipeData, session: Session, training: SampleLoader) -> Iterator[Notice]:
-    """Yield warnings before the first update: steps whose input never varies, and layers with faults on a batch."""
-    model, processes = session.model, session.processes
-    if found := unvarying_steps(data, model.encoder):
-        yield Notice(
-            f"warning, before training: the input of {len(found.which):,} of {len(found.steps):,} steps "
-            f"({spans(found.which)}) never varies in the {found.samples:,} training samples: differences there are "
-            f"not learned"
-        )
-    batch = next(training.epoch(0))
+def startup_warnings(session: Session, training: SampleLoader) -> Iterator[Notice]:
+    """Yield warnings before the first update: layers with faults on a batch."""
+    model, batch = session.model, next(training.epoch(0))
     activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=session.seed)
-    for fault in health(combine_activities(activity, processes), model.network):
+    for fault in health(combine_activities(activity, session.processes), model.network):
         yield Notice(f"warning, before training: {fault.text}")
 
 

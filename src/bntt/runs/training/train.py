@@ -149,7 +149,7 @@ class TrainingRun:
         events = event_writer(self.run.path, self.epochs_done) if self.processes.is_rank0 else nullcontext()
         with events as self.write_events, explain_out_of_memory(self.recipe):
             if session.position.updates == 0:
-                yield from startup_warnings(self.data, session, cast(SampleLoader, session.loader))
+                yield from startup_warnings(session, cast(SampleLoader, session.loader))
             for record in session.records():
                 if isinstance(record, StepRecord):
                     yield record
