@@ -7,7 +7,7 @@ import torch
 from bntt.runs.environment import NUMERICS, numerics_of, write_environment
 
 
-def test_it_is_written_with_every_run(tmp_path):
+def test_it_is_json_and_names_the_versions(tmp_path):
     write_environment(tmp_path, 0, {"more": 3})
     found = json.loads((tmp_path / "environment.json").read_text())
     assert (found["torch"], found["threads"], found["more"]) == (torch.__version__, torch.get_num_threads(), 3)

@@ -1,8 +1,10 @@
-"""A trained run is measured on every image, as what it was trained with."""
+"""A trained run is measured on every image, as what it was trained with; and at another number of steps."""
 
 import dataclasses
+import json
 
 import pytest
+import torch
 
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError, Progress
@@ -10,10 +12,19 @@ from bntt.data import SampleLoader, stratified
 from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_json_lines
-from bntt.runs.evaluation import _gamma_floor, evaluate_run
+from bntt.nn import SpikingClassifier, retime
+from bntt.runs.directory import load_best
+from bntt.runs.evaluation import _gamma_floor, evaluate_run, retimed, retiming_of
+from bntt.runs.identity import weights_hash
+from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import build_encoder, build_model, training_loader
+from bntt.runs.recipe.file import parse_recipe
+from bntt.training import recalibrate
 from bntt.training.schedule import Rates, floor_of_decay
+from tests.rows import each_row
 from tests.runs import tiny
+from tests.runs.recipe.test_schema import changed
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +109,112 @@ def test_a_recipe_that_was_changed_or_other_data_are_not_measured(run):
     for manifest in (prepared, changed_content):
         with pytest.raises(CheckpointError, match="other data"):
             evaluate_run(recipe, dataclasses.replace(data, manifest=manifest), folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    recipe = tiny.recipe()
+    data = tiny.parts(recipe)
+    run, _ = tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
+    return recipe, data, run
+
+
+def measured(model, recipe, data, steps=None):
+    return evaluate(model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2, steps=steps).accuracy
+
+
+def best(trained):
+    recipe, data, run = trained
+    model = build_model(recipe, data)
+    load_best(run, recipe, model, needs=())
+    return model
+
+
+def test_truncated_is_stopping_on_purpose(trained):
+    recipe, data, run = trained
+    result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 2, None))
+    assert result.accuracy_over_time == measured(best(trained), recipe, data, 2).over_time
+    assert (result.retimed.how, result.steps) == ("truncate", 2)
+
+
+@each_row("how", ["hold", "interpolate", "re-estimate"])
+def test_longer_is_the_network_of_its_name(trained, how):
+    recipe, data, run = trained
+    result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 7, how))
+    network = retime(best(trained).network, 7, "interpolate" if how == "interpolate" else "hold")
+    model, seen = SpikingClassifier(build_encoder(recipe, data, 7), network), 0
+    if how == "re-estimate":
+        seen = recalibrate(model, training_loader(recipe, data), seed=recipe.seed, draw=recipe.train.epochs)
+        assert seen == 60
+    assert result.accuracy_over_time == measured(model.eval(), recipe, data).over_time
+    assert result.gamma_magnitude["conv1"] == network.blocks["conv1"].norm.gamma.abs().mean(1).tolist()
+    told = result.to_json()
+    assert told["steps"] == 7
+    assert told["retimed"] == {"trained_steps": 3, "steps": 7, "how": how, "samples": seen, "warning": ""}
+
+
+@pytest.mark.slow
+def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
+    run = trained[2]
+    before = weights_hash(run)
+    for asked, name in (
+        ({}, "evaluation"),
+        ({"num_steps": 5, "longer": "hold"}, "evaluation-5-steps-hold"),
+        ({"num_steps": 2, "split": "validation"}, "evaluation-validation-2-steps-truncate"),
+    ):
+        measure("evaluate", run.path, draws=1, **asked)
+        kept = json.loads((run.path / f"{name}.json").read_text())
+        assert (run.path / f"{name}.png").exists()
+        assert ("retimed" in kept) == ("num_steps" in asked)
+        assert kept["steps"] == asked.get("num_steps", 3)
+    assert weights_hash(run) == before
+
+
+def test_a_last_gamma_near_zero_is_told(trained):
+    recipe, data, _ = trained
+    model = best(trained)
+    with torch.no_grad():
+        model.network.blocks["fc1"].norm.gamma[-1] = 0.01
+    for how, near in (("hold", True), ("re-estimate", True), ("interpolate", False)):
+        _, done = retimed(model, recipe, data, retiming_of(recipe, 5, how), "cpu")
+        assert ("0.01 in fc1" in done.warning) == near
+
+
+@each_row(
+    ("steps", "longer", "named"),
+    [(3, None, "--num-steps 3"), (0, None, "--num-steps 0"), (2, "hold", "--longer hold"), (5, None, "--num-steps 5")],
+)
+def test_what_is_not_said_or_cannot_be(steps, longer, named, trained):
+    with pytest.raises(ArgumentError, match=named):
+        retiming_of(trained[0], steps, longer)
+
+
+ROWS = {"data": {"order": "rows"}, "encoder": {"name": "sequence"}, "network": {"name": "mlp", "num_steps": 28}}
+FRAMES = {"data": {"name": "n-mnist"}, "encoder": {"name": "frames"}}
+
+
+def test_samples_with_steps_of_their_own_have_no_more():
+    for tables, fewer, more in ((ROWS, 14, 30), (FRAMES, 2, 6)):
+        recipe = parse_recipe(changed(**tables))
+        assert retiming_of(recipe, fewer, None).how == "truncate"
+        for longer in (None, "hold", "interpolate", "re-estimate"):
+            with pytest.raises(ArgumentError, match=f"--num-steps {more}"):
+                retiming_of(recipe, more, longer)
+
+
+@each_row("norm", ["none", "layer"])
+def test_without_statistics_there_is_nothing_to_take_anew(norm):
+    recipe = tiny.recipe(network={"norm": norm})
+    data = tiny.parts(recipe)
+    model = build_model(recipe, data)
+    assert retimed(model, recipe, data, retiming_of(recipe, 6, "hold"), "cpu")[0].encoder.num_steps == 6
+    with pytest.raises(ArgumentError, match=r"--longer re-estimate: network\.norm"):
+        retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
+
+
+def test_a_part_whose_steps_are_not_known_is_named(trained):
+    recipe, data, _ = trained
+    model = best(trained)
+    model.network.blocks["conv1"].lif.num_steps = 3  # as of a part of yours without step_tables
+    with pytest.raises(ArgumentError, match=r"--num-steps 7: .*conv1\.lif"):
+        retimed(model, recipe, data, retiming_of(recipe, 7, "hold"), "cpu")

@@ -1,14 +1,21 @@
-"""Any measurement on any run."""
+"""Any measurement on any run, its results as files, and those that they replace."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 import torch
 
+from bntt.analysis.activity import ACTIVITY, ActivityArguments, ActivityResult
 from bntt.analysis.drift import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.runs.measure import get_measurement, measure, run_measurement
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import result_from
+from bntt.io.files import write_json
+from bntt.runs.measure import describe_replaced, get_measurement, measure, run_measurement, save_result
 from bntt.runs.open_run import load_run
+from tests.analysis.activity.test_result import VALUES
 from tests.runs.tiny import opened_run
 from tests.trained import copied_run
 
@@ -55,3 +62,59 @@ def test_a_model_that_was_changed_is_not_the_runs(tmp_path):
     hooked.model.network.blocks["conv1"].lif.register_forward_hook(lambda lif, args, out: (0 * out[0], out[1]))
     with pytest.raises(ArgumentError, match="model was changed"):
         measure("drift", hooked, images=50, folder=tmp_path / "out")
+
+
+def replaced(measurement, arguments, folder, opened=()):
+    """What the result that lies there was measured with that is other now."""
+    return describe_replaced(measurement, arguments, folder, opened).partition("measured with ")[2][:-1]
+
+
+def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run, tmp_path):
+    """The same arguments are no news, tuples among them, which JSON reads as lists; nor is a flag that is no more."""
+    robust = MEASUREMENTS["robust"]
+    kept = {"sigmas": [0.1, 0.2], "draws": None, "unclipped": True, "gone": 1}
+    write_json(run.path / "robust.json", {"arguments": kept})
+    same, other = robust.arguments((0.1, 0.2), unclipped=True), robust.arguments((0.3,), draws=2)
+    assert replaced(robust, same, run.path) == ""
+    assert replaced(robust, other, run.path) == "sigmas = [0.1, 0.2], draws = None, unclipped = True"
+    assert replaced(robust, other, tmp_path) == ""
+
+
+def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_name_unknown(run):
+    file, same = run.path / "drift.json", DriftArguments()
+    for measured_on, said in (({run.path.name: "06"}, True), ({"one": "06", "two": "07"}, True), (None, False)):
+        write_json(file, {"arguments": dataclasses.asdict(same), "measured_on": measured_on})
+        assert replaced(DRIFT, same, run.path, [run]) == "other runs or weights" * said
+
+
+def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
+    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
+    written = save_result(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
+    assert [path.name.removeprefix("activity-validation") for path in written] == [
+        ".json", ".png", "-gamma.png", "-places.npz",
+    ]  # fmt: skip
+    assert written[-1].read_bytes() == b"spikes"
+
+
+def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, tmp_path):
+    other = dataclasses.replace(run, path=shutil.copytree(run.path, tmp_path / run.path.name))
+    found = result_from(ActivityResult, VALUES)
+    written, *_ = save_result(ACTIVITY, found, ActivityArguments(), tmp_path / "there", opened=[run, other])
+    assert json.loads(written.read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
+
+
+def test_numbers_of_overridden_options_go_to_a_folder_of_their_own_and_say_so(run, tmp_path):
+    plain = dataclasses.replace(run, measured_with={"compute.backend": "reference"})
+    for folder in (None, shutil.copytree(run.path, tmp_path / "copy")):
+        with pytest.raises(ArgumentError, match=r"-s compute\.backend=reference"):
+            measure("drift", plain, images=50, folder=folder)
+    there = tmp_path / "there"
+    measure("drift", plain, images=50, folder=there)
+    told = json.loads((there / "drift.json").read_text())
+    assert told["measured_with"] == {run.path.name: {"compute.backend": "reference"}}
+    asked = DriftArguments(images=50)
+    assert replaced(DRIFT, asked, there, [plain]) == ""
+    assert replaced(DRIFT, asked, there, [run]) == "other values of -s"
+    measure("drift", run, images=50, folder=there)
+    assert "measured_with" not in json.loads((there / "drift.json").read_text())
+    assert replaced(DRIFT, asked, there, [plain]) == "other values of -s"

@@ -1,5 +1,6 @@
-"""What a training will cost, before it begins."""
+"""What a training or a measurement will cost, before it begins; and the largest batch for a limit of memory."""
 
+import math
 import re
 import time
 
@@ -12,33 +13,40 @@ from bntt.io.memory import resident
 from bntt.runs.directory import RunDirectory
 from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.build import build_data, build_model
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import estimate
 from bntt.runs.training.estimate import (
     Clock,
+    bytes_of,
     estimate_training,
     fastest_update,
-    kept_bytes,
+    largest_batch,
     modelled,
+    propose_batch,
     spoken,
     time_left,
     update_seconds,
 )
 from bntt.runs.training.start import build_session
 from bntt.training.processes import Processes
+from tests.rows import each_row
 from tests.runs.tiny import parts, recipe
 from tests.trained import trained_run
 
+SMALL = ["network.width=0.125", "network.num_steps=8", "evaluate.batch_size=10"]
 
-def test_updates_and_the_size_of_a_checkpoint_are_those_of_the_run():
-    run = RunDirectory(trained_run().path)
+
+def test_a_training_is_estimated_by_a_model_or_by_updates_of_its_own(tmp_path, capsys):
     of = recipe(train={"epochs": 2, "lr": 0.3})
-    file = max(path.stat().st_size for path in run.checkpoints.paths())
-    for found in (estimate_training(of, parts(of)), modelled(of, parts(of), build_model(of, parts(of)))):
-        assert found.updates == run.training_cost()["updates"]
-        assert 0.5 * file < found.checkpoint_bytes <= file
-        assert found.seconds > 0
-        assert 50 << 20 < found.peak_bytes < resident("VmHWM") + (4 << 30)  # of the process, with the tests before
+    model, own = modelled(of, parts(of), build_model(of, parts(of))), estimate_training(of, parts(of))
+    assert model.updates == own.updates == RunDirectory(trained_run().path).training_cost()["updates"]
+    assert min(model.seconds, own.seconds) > 0
+    assert 50 << 20 < own.peak_bytes < resident("VmHWM") + (4 << 30)  # of the process, with the tests before
+    small = [part for setting in (*SMALL, "train.epochs=3") for part in ("-s", setting)]
+    assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
+    assert "300 updates, about" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_more_threads_shorten_no_updates_fixed_part():
@@ -48,15 +56,6 @@ def test_more_threads_shorten_no_updates_fixed_part():
     assert shared[1] > 0
 
 
-def test_only_the_kernels_keep_fewer_steps():
-    network, shape = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=100), (100, 5, 4)
-    own = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=100, surrogate=lambda v: (-v.abs()).exp())
-    whole, plain = (kept_bytes(one, shape) for one in (network, own))
-    network.compute = own.compute = bntt.Compute(recompute=5)
-    assert kept_bytes(network, shape) == 0.25 * whole
-    assert kept_bytes(own, shape) == plain
-
-
 def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
     of = recipe(train={"epochs": 4, "grow": [[1, 2]]}, evaluate={"draws": 2, "every": 3}, network={"num_steps": 2})
     data = parts(of)  # 60 samples to train on and to test, 3 updates an epoch; two epochs take one step of two
@@ -64,29 +63,13 @@ def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
     assert time_left(of, data, 0.0, sample=1.0) == 2 * len(data.validation) + 2 * data.manifest.images["test"]
     session = build_session(of, data, Processes())
     fastest_update(session, 0)
-    assert session.grown, "time and memory are those of all steps"
-
-
-def test_the_flag_writes_nothing(tmp_path, capsys):
-    small = [
-        "-s",
-        "network.width=0.125",
-        "-s",
-        "network.num_steps=2",
-        "-s",
-        "train.epochs=3",
-    ]
-    assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert "3 epochs of batches of 45: 300 updates, about" in out
-    assert not list(tmp_path.iterdir())
+    assert session.grown, "time is that of all steps"
 
 
 def test_a_measurement_is_left_at_the_second_batch():
     opened = load_run(trained_run().path)
     before = sorted(opened.path.rglob("*"))
-    said = estimate_measurement(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
-    assert re.fullmatch(r"about \S+ (seconds|minutes), by the fastest of 2 batches in .* s", said), said
+    assert "of 2 batches" in estimate_measurement(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
     assert sorted(opened.path.rglob("*")) == before
 
 
@@ -100,7 +83,7 @@ def test_the_fastest_batch_after_the_first_tells_the_time_without_what_is_kept(m
     watch(10)  # 2 s
     watch(10)  # 1 s: the fastest
     watch(10)  # 10 s: the machine was busy
-    assert watch.text().startswith("about 50 seconds, by the fastest of 4 batches in ")
+    assert watch.text().startswith("about 50 seconds, by the fastest of 4 batches")
 
 
 def test_a_lap_is_without_the_time_that_others_had_the_processor():
@@ -112,3 +95,66 @@ def test_a_lap_is_without_the_time_that_others_had_the_processor():
 def test_times_are_said_in_a_unit_that_fits():
     said = ["less than 0.1 seconds", "about 0.2 seconds", "about 90 seconds", "about 10.0 minutes", "about 2.5 hours"]
     assert [spoken(seconds) for seconds in (0.01, 0.25, 90, 600, 9000)] == said
+
+
+STRAIGHT, FLAT, STEEP = "straight", "flat at first", "killed above 300"
+
+
+def peaks(kind, tried):
+    def peak_of(size):
+        tried.append(size)
+        updates = {STRAIGHT: 100 + 3 * size, FLAT: 100 + 5 * max(size, 40), STEEP: 100 + size}[kind]
+        updates = math.inf if kind == STEEP and size > 300 else updates
+        return updates, max(updates, 110)
+
+    return peak_of
+
+
+@each_row("kind", [STRAIGHT, FLAT, STEEP])
+def test_the_largest_fits_a_larger_does_not_and_more_memory_takes_more(kind):
+    last = 0
+    for limit in (330, 500, 1_000, 5_000, 10_000):
+        tried = []
+        size, peak = largest_batch(peaks(kind, tried), limit, smallest=1, most=900)
+        assert size >= last
+        assert peaks(kind, [])(size)[1] == peak <= limit
+        larger = math.ceil(size * (1 + estimate.NEAR)) + 1
+        assert size == 900 or peaks(kind, [])(larger)[1] > limit
+        assert kind != STRAIGHT or max(tried) <= (limit - 100) / 3, "what the line does not allow"
+        assert len(tried) < 16
+        last = size
+    assert 294 <= last <= 300 if kind == STEEP else last == 900
+
+
+@pytest.mark.slow
+def test_the_proposed_batch_fits_and_twice_it_does_not():
+    recipe = load_recipe("demo", SMALL)
+    data, (_, least) = build_data(recipe), estimate._peaks_apart(estimate._with_batch(recipe, 2), "cpu")
+    limit = least + (24 << 20)
+    size = int(re.match(r"-s train\.batch_size=(\d+) ", propose_batch(recipe, data, limit))[1])
+    assert 2 < size < len(data.train) / 2
+    (_, fits), (_, twice) = (estimate._peaks_apart(estimate._with_batch(recipe, n), "cpu") for n in (size, 2 * size))
+    assert fits <= limit * 1.02
+    assert limit < twice
+
+
+def test_an_odd_number_of_samples_is_not_split_into_one_image(monkeypatch):
+    tried = []
+    monkeypatch.setattr(estimate, "largest_batch", lambda *arguments: tried.append(arguments[2]) or (9, 1.0))
+    for images, least in ((500, 2), (501, 3)):
+        recipe = load_recipe("demo", [*SMALL, f"data.images={images}"])
+        data = build_data(recipe)
+        propose_batch(recipe, data, 1.0)
+        assert tried.pop() == least == 2 + len(data.train) % 2
+
+
+def test_a_limit_that_is_none_too_small_or_not_known_is_refused(monkeypatch):
+    for text in ("", "8 apples", "0", "-1GiB", "1e9", "8i", "8ib"):
+        with pytest.raises(RecipeError, match="--fit-batch"):
+            bytes_of(text)
+    with pytest.raises(MemoryError, match="a batch of 2"):
+        largest_batch(peaks(STRAIGHT, []), 100, smallest=2, most=900)
+    monkeypatch.setattr(estimate, "available_memory", lambda device: math.inf)  # as on macOS
+    recipe = load_recipe("demo", SMALL)
+    with pytest.raises(RecipeError, match="--fit-batch"):
+        propose_batch(recipe, build_data(recipe))

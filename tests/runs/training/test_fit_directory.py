@@ -1,4 +1,4 @@
-"""A training of Python in a run directory: the same bits after a stop, and every verb takes it."""
+"""A training of Python in a run directory: the same bits after a stop, every verb takes it, nothing else goes on."""
 
 import dataclasses
 import json
@@ -9,20 +9,23 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import bntt
 from bntt.analysis import ArgumentError
 from bntt.cli import main as cli
-from bntt.data import ImageSet, SampleLoader, SequenceSet
+from bntt.data import FrameSet, ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, CurrentBlock, EncoderFacts, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
 from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
+from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
-from bntt.runs.recipe.file import load_recipe
-from bntt.training import Method
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.training.epoch_log import Notice
+from bntt.training import Distillation, Method
 from tests.rows import each_row
 from tests.training.test_fit import build, data
 
@@ -47,10 +50,13 @@ def own(seed=0):
     """A network that no builder made."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        block = SpikingBlock(
-            nn.Sequential(nn.Flatten(), nn.Linear(16, 8, bias=False)), BNTT(8, num_steps=4), LIF(leak=0.9)
-        )
+        synapse = nn.Sequential(nn.Flatten(), nn.Linear(16, 8, bias=False))
+        block = SpikingBlock(synapse, BNTT(8, num_steps=4), LIF(leak=0.9))
         network = SpikingNetwork({"fc1": block}, Readout(nn.Linear(8, 3, bias=False)))
+    return poisson(network)
+
+
+def poisson(network):
     return bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.5], std=[0.25]), network)
 
 
@@ -109,6 +115,9 @@ class Inverted(ImageSet):
         return 1 - super().batch(index)
 
 
+INVERTED = Inverted(data().images, data().labels, data().classes)
+
+
 @each_row(
     ("error", "named", "folder", "given"),
     [
@@ -116,12 +125,7 @@ class Inverted(ImageSet):
         (ValueError, r"test samples .*\[1, 2, 2\]", "run", {"test": SampleLoader(SMALL_IMAGES, 3)}),
         (TypeError, "train must be .* got a list", "run", {"train": []}),
         (TypeError, "validation must be", "run", {"validation": [], "method": Method(freeze=["fc1"])}),
-        (
-            TypeError,
-            "train must be .* got a Inverted",
-            "run",
-            {"train": SampleLoader(Inverted(*vars(data()).values()), 10)},
-        ),
+        (TypeError, "train must be .* got a Inverted", "run", {"train": SampleLoader(INVERTED, 10)}),
     ],
 )
 def test_samples_that_no_verb_could_measure_are_refused_and_nothing_is_changed(error, named, folder, given, tmp_path):
@@ -168,8 +172,11 @@ def test_a_run_without_test_samples_is_measured_on_validation_and_chooses_nothin
     assert len(bntt.load_run(run).data.test) == 9, "they stay"
 
 
-def test_without_validation_there_is_nothing_to_measure_with(tmp_path, capsys):
+def test_without_validation_it_goes_on_and_there_is_nothing_to_measure_with(tmp_path, capsys):
     fitted(tmp_path / "run", build(), validation=None)
+    latest = RunDirectory(tmp_path / "run").checkpoints.paths()[0]
+    latest.write_bytes(latest.read_bytes()[:-10])
+    assert len(fitted(tmp_path / "run", build(), epochs=3, validation=None).epochs) == 3
     with pytest.raises(bntt.data.DataError, match="test="):
         _ = bntt.load_run(tmp_path / "run").data
     fitted(tmp_path / "tested", build(), validation=None, test=unseen())
@@ -178,7 +185,7 @@ def test_without_validation_there_is_nothing_to_measure_with(tmp_path, capsys):
 
 
 @patch.dict(MODELS)
-def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path, monkeypatch):
+def test_a_network_of_ones_own_builder_in_float64_is_built_once_and_opened_by_name(tmp_path, monkeypatch):
     monkeypatch.setitem(bntt.register.REGISTERED, "network.name=counted", None)  # gone when the test ends
     built = []
 
@@ -187,15 +194,20 @@ def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path
         built.append(options)
         return bntt.models.mlp(**options)
 
-    net = counted(in_features=16, hidden=(8,), num_classes=3, num_steps=4)
-    assert net.built[0] == "counted"
-    model = bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.5], std=[0.25]), net)
-    fitted(tmp_path / "run", model, epochs=1)
+    model = poisson(counted(in_features=16, hidden=(8,), num_classes=3, num_steps=4)).double()
+    fitted(tmp_path / "run", model, epochs=1, test=unseen())
     assert len(built) == 2, "once to compare"
     assert equal(bntt.load_run(tmp_path / "run").model, model)
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
 
 
-def test_a_network_put_together_is_given_again(tmp_path):
+def leaky():
+    model = own()
+    model.network.blocks["fc1"].lif = LIF(leak=0.5)
+    return model
+
+
+def test_a_network_put_together_is_given_again_and_keeps_its_own_ways_to_compute_and_its_samples(tmp_path):
     model, run = own(), tmp_path / "run"
     fitted(run, model, test=unseen())
     with pytest.raises(CheckpointError, match=r"model=\.\.\."):
@@ -204,10 +216,12 @@ def test_a_network_put_together_is_given_again(tmp_path):
     assert equal(opened.model, model)
     assert (opened.facts.norm, opened.facts.encoder) == ("bntt", "poisson")
     assert measure("exit", opened).steps <= 4
-    other = own()
-    other.network.blocks["fc1"].lif = LIF(leak=0.5)
     with pytest.warns(UserWarning, match=r"LIF\(leak=0.5.* of .*LIF\(leak=0.9"):
-        bntt.load_run(run, model=other)
+        bntt.load_run(run, model=leaky())
+    for override in ("compute.backend=reference", "data.root=x"):
+        with pytest.raises(RecipeError, match=f"-s {override[:7]}"):
+            bntt.load_run(run, model=own(), overrides=[override])
+    assert bntt.load_run(run, model=own(), overrides=["evaluate.batch_size=3"]).loader("test").batch_size == 3
 
 
 class Fading:
@@ -275,14 +289,152 @@ def test_the_command_line_says_how_to_measure_a_network_put_together(tmp_path, m
         parts.LOADED.clear()
 
 
-@pytest.mark.slow
-def test_sequences_keep_their_order(tmp_path):
-    images = SequenceSet(data(), "rows")
-    net = bntt.models.mlp(in_features=4, hidden=(6,), num_classes=3, num_steps=4)
-    model = bntt.SpikingClassifier(bntt.SequenceEncoder(4, mean=[0.5], std=[0.25]), net)
-    loader = SampleLoader(images, 10)
-    bntt.fit(model, loader, epochs=1, validation=loader, directory=tmp_path / "run")
-    opened = bntt.load_run(tmp_path / "run")
-    assert equal(opened.model, model)
-    expected = bntt.analysis.evaluate(model, loader, draws=1).accuracy.mean
-    assert measure("evaluate", opened, split="validation").accuracy == expected
+def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch, capsys):
+    run, another = tmp_path / ":cat: [b]", leaky()
+    with monkeypatch.context() as before:  # as runs were kept that say nothing of it
+        before.setattr(from_python, "_described", lambda model: {})
+        fitted(run, own(), epochs=1)
+    fitted(run, own(), epochs=2)
+    with pytest.raises(CheckpointError, match=r"LIF\(leak=0.5.* of .*LIF\(leak=0.9"):
+        fitted(run, another, epochs=3)
+    assert equal(own(), another), "nothing of it was changed"
+    monkeypatch.setattr(from_python, "__version__", "2.0.0")
+    told = next(one.text for one in fitted(run, another, epochs=3) if isinstance(one, Notice))
+    assert "LIF(leak=0.5" in told
+    assert told in capsys.readouterr().err
+
+
+def test_a_network_that_was_changed_is_not_what_its_builder_makes():
+    model = build()
+    assert builder_of(model.network)[0] == "mlp"
+    model.network.blocks["fc1"].norm.eps = 0.5
+    assert builder_of(model.network) is None
+    learns = bntt.models.mlp(hidden=(8,), num_steps=3, learn_leak=True)
+    with torch.no_grad():
+        learns.blocks["fc1"].lif.leak_logit.add_(1)
+    assert builder_of(learns)[0] == "mlp", "a leak that was learned is a weight"
+
+
+def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_to_be_the_methods(tmp_path):
+    model, run = build(), tmp_path / "run"
+    own = torch.optim.SGD(model.parameters(), lr=0.3)
+    fitted(run, model, method=None, optimizer=own, loss=torch.nn.functional.cross_entropy)
+    with pytest.raises(bntt.data.DataError, match="no train samples"):
+        measure("evaluate", run, split="train")
+    assert {"SGD.", "cross_entropy,"} < {*load_recipe(run / "recipe.toml").notes.split()}
+    with pytest.raises(CheckpointError, match="cross_entropy"):
+        fitted(run, model, method=None, optimizer=own)
+    fitted(tmp_path / "taught", build(), epochs=1, loss=Distillation(model))
+    assert "Distillation(" in load_recipe(tmp_path / "taught" / "recipe.toml").notes
+    found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
+    assert (found.gamma_floor, found.training_images) == (None, len(data()))
+    assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]
+
+
+def test_sequences_keep_their_order_and_features_leave_without_pictures(tmp_path, rng, capsys):
+    features = FrameSet(torch.rand(12, 4, 5, generator=rng), torch.arange(12) % 3, ("a", "b", "c"))
+    for samples, size, run in ((SequenceSet(data(), "rows"), 4, tmp_path / "rows"), (features, 5, tmp_path / "own")):
+        net = bntt.models.mlp(in_features=size, hidden=(6,), num_classes=3, num_steps=4)
+        model, loader = (
+            bntt.SpikingClassifier(bntt.SequenceEncoder(4, mean=0.5, std=0.25), net),
+            SampleLoader(samples, 6),
+        )
+        bntt.fit(model, loader, epochs=1, validation=loader, test=loader, directory=run)
+        opened = bntt.load_run(run)
+        assert equal(opened.model, model)
+        expected = bntt.analysis.evaluate(model, loader, draws=1).accuracy.mean
+        assert measure("evaluate", opened, split="validation").accuracy == expected
+    assert cli.main(["export", str(run)]) == 0
+    Image.new("L", (5, 4)).save(tmp_path / "a.png")
+    capsys.readouterr()
+    assert cli.main(["predict", str(tmp_path / "a.png"), "--run", str(run)]) == 2
+    assert "was trained on sequences" in capsys.readouterr().err
+
+
+def test_a_hook_that_a_loaded_run_lacks_is_told(tmp_path):
+    model = build()
+    hook = model.encoder.register_forward_hook(lambda encoder, args, drawn: -drawn)
+    fitted(tmp_path / "run", model, epochs=1)
+    with pytest.warns(UserWarning, match="own on encoder is missing"):
+        assert not bntt.load_run(tmp_path / "run").model.encoder._forward_hooks
+    hook.remove()
+    fitted(tmp_path / "plain", build(), epochs=1)
+    bntt.load_run(tmp_path / "plain")  # a warning would be an error
+
+
+class Louder(bntt.PoissonEncoder):
+    """An encoder with a setting that it does not print, and counts that training moves."""
+
+    def __init__(self, gain):
+        super().__init__(4, mean=[0.5], std=[0.25])
+        self.gain, self.calls = gain, 0
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, images, **call):
+        self.calls += 1
+        self.seen += len(images)
+        return self.gain * super().forward(images, **call)
+
+
+def encoded(encoder):
+    return bntt.SpikingClassifier(encoder, own().network)
+
+
+def hooked():
+    model = own()
+    model.encoder.register_forward_hook(lambda encoder, args, drawn: -drawn)
+    return model
+
+
+def momentum():
+    model = own()
+    model.network.blocks["fc1"].norm.momentum = 0.5
+    return model
+
+
+@pytest.mark.parametrize(
+    ("begun", "other", "named"),
+    [
+        (own, hooked, "touched"),
+        (hooked, own, "touched"),
+        (lambda: encoded(Louder(1.0)), lambda: encoded(Louder(2.0)), r"encoder\.gain = 2\.0"),
+        (own, lambda: encoded(bntt.PoissonEncoder(4, mean=[0.25], std=[0.25])), r"encoder\.mean"),
+        (own, momentum, r"fc1\.norm\.momentum = 0\.5"),
+    ],
+)
+def test_what_a_model_does_not_print_stays_as_it_began(begun, other, named, tmp_path, monkeypatch):
+    fitted(tmp_path / "run", model := begun(), epochs=1, test=unseen())
+    fitted(tmp_path / "run", model, epochs=2)  # what training moved, such as counts, is not compared
+    fitted(tmp_path / "run", begun(), epochs=3)
+    with pytest.raises(CheckpointError, match=named):
+        fitted(tmp_path / "run", other(), epochs=4)
+    if "mean" in named:  # which comes from the weights' file
+        assert bntt.load_run(tmp_path / "run", model=other()).model.encoder.mean == 0.5
+    else:
+        with pytest.warns(UserWarning, match=named):
+            bntt.load_run(tmp_path / "run", model=other())
+    assert bntt.load_run(tmp_path / "run", model=begun()).epoch < 3  # a warning would be an error
+    described = from_python._described
+    with monkeypatch.context() as before:  # as runs were kept that say nothing of it
+        before.setattr(from_python, "_described", lambda model: {**described(model), "values": {}})
+        fitted(tmp_path / "before", begun(), epochs=1)
+    assert len(fitted(tmp_path / "before", other(), epochs=2).epochs) == 2
+
+
+class Turned(bntt.SpikingClassifier):
+    def forward(self, x, **options):
+        return super().forward(x, **options).roll(1, 1)
+
+
+def test_a_classifier_with_answers_of_its_own_is_trained_and_not_measured_by_other_answers(tmp_path):
+    plain, hooked = build(), build()
+    hooked.network.register_forward_hook(lambda network, args, logits: -logits)
+    train = SampleLoader(data(), 10)
+    for model, named in ((Turned(plain.encoder, plain.network), "forward"), (hooked, "network has a hook")):
+        for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
+            with pytest.raises(TypeError, match=named):
+                bntt.fit(model, train, epochs=1, **given)
+        assert len(bntt.fit(model, train, epochs=1).epochs) == 1
+        for analysis in (bntt.analysis.evaluate, bntt.analysis.count_operations):
+            with pytest.raises(TypeError, match=named):
+                analysis(model, train)

@@ -23,24 +23,18 @@ WAYS = {
     "adamw, average": {"optimizer": "adamw", "lr": 0.01, "amsgrad": True, "average": 0.9},
     "one-cycle, accumulated, clipped": {"schedule": "one-cycle", "accumulate": 2, "clip_norm": 1.0},
     "tet, cosine, warm-up": {"loss": "tet", "schedule": "cosine", "warmup": 0.5, "lr_every": "step"},
+    "growing, average": {"epochs": 3, "grow": [[1, 1], [2, 1]], "average": 0.5},
 }
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    recipe = tiny.recipe()
-    data = tiny.parts(recipe)
-    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.slow
 @each_row("way", WAYS.values())
 def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
-    """R1: a wish to stop after every record, three epochs of three updates and their validations."""
-    recipe = tiny.recipe(train={**way, "epochs": 2})
+    """R1: a wish to stop after every record, epochs of three updates and their validations."""
+    recipe = tiny.recipe(train={"epochs": 2, **way})
     data = tiny.parts(recipe)
     whole, _ = tiny.trained(recipe, data, tmp_path)
-    records = 2 * (1 + (2 if "accumulate" in way else 3))
+    records = recipe.train.epochs * (1 + (2 if "accumulate" in way else 3))
     for stop in range(1, records + 1):
         folder = tiny.stopped(recipe, data, tmp_path, records=stop)
         list(train_run(recipe, data, folder, resume=True))
@@ -117,17 +111,19 @@ def test_what_may_change_changes_and_is_said(run, tmp_path):
     assert [path.name for path in folder.path.glob("environment*")] != ["environment.json"]
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_metrics_are_mended(run, tmp_path):
     recipe, data, whole, _ = run
     often = tiny.edited(recipe, checkpoint={"every_steps": 1})
     folder = tiny.stopped(often, data, tmp_path)
     latest = folder.checkpoints.paths()[0]
     latest.write_bytes(latest.read_bytes()[:-10])
+    folder.metrics.write_text('{"epoch": 0, "tor')
     told = list(train_run(often, data, folder, resume=True))
     assert latest.name in told[0].text
     assert "step-000000003.safetensors" in told[0].text
     one, other = (which.checkpoints.latest().checkpoint.tensors for which in (whole, folder))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert tiny.untimed(tiny.lines(folder)) == tiny.untimed(tiny.lines(whole))
 
 
 @pytest.mark.slow
@@ -141,14 +137,6 @@ def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
     epochs = [one for one in train_run(recipe, data, folder, resume=True, forget_best=True) if hasattr(one, "best")]
     assert epochs[0].best
     assert read_facts(folder.best)["epoch"] >= 1
-
-
-def test_damaged_metrics_are_mended_from_the_checkpoint(run, tmp_path):
-    recipe, data, whole, _ = run
-    folder = tiny.stopped(recipe, data, tmp_path)
-    folder.metrics.write_text('{"epoch": 0, "tor')
-    list(train_run(recipe, data, folder, resume=True))
-    assert tiny.untimed(tiny.lines(folder)) == tiny.untimed(tiny.lines(whole))
 
 
 def test_resuming_a_finished_run_trains_no_more(run):

@@ -12,6 +12,7 @@ from bntt.io.checkpoint import read_checkpoint, read_facts
 from bntt.io.files import write_whole
 from bntt.io.lock import RunLockedError, hold_run
 from bntt.runs.directory import new_run_directory
+from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.requests import Requests
@@ -21,19 +22,11 @@ from tests.rows import each_row
 from tests.runs import tiny
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    recipe = tiny.recipe()
-    data = tiny.parts(recipe)
-    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
-
-
 def test_the_directory_tells_the_whole_run(run):
     recipe, _, folder, epochs = run
     assert load_recipe(folder.path / "recipe.toml") == recipe
     environment = json.loads((folder.path / "environment.json").read_text())
-    assert {"bntt", "commit", "python", "torch", "processor", "threads", "command", "started"} <= environment.keys()
-    assert {"device", "data"} <= environment.keys()
+    assert {"commit", "torch", "processor", "threads", "command", "started", "device", "data"} <= environment.keys()
     assert [line["epoch"] for line in tiny.lines(folder)] == [0, 1, 2]
     assert tiny.untimed(tiny.lines(folder)) == tiny.untimed(epochs)
     assert epochs[-1].gamma.keys() == epochs[-1].firing_rate.keys() >= {"conv1", "fc1"}
@@ -79,14 +72,6 @@ def test_how_often_it_is_validated_changes_no_weight(run, tmp_path):
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_a_run_that_is_held_is_not_touched(run, tmp_path):
-    recipe, data, *_ = run
-    folder = new_run_directory("held", tmp_path)
-    with hold_run(folder.path), pytest.raises(RunLockedError):
-        next(train_run(recipe, data, folder))
-    assert not folder.recipe.exists()
-
-
 @pytest.mark.parametrize("file", ["metrics.jsonl", "best.safetensors", "step-"])
 def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path, monkeypatch, file):
     recipe, data, *_ = run
@@ -103,6 +88,8 @@ def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path
     with pytest.raises(OSError, match="No space left"):
         told.extend(train_run(recipe, data, folder))
     assert sum(isinstance(one, EpochResult) for one in told) == 1
+    with hold_run(folder.path), pytest.raises(RunLockedError):
+        next(train_run(recipe, data, folder))
 
 
 @each_row("often, last", [(1, False), (0, True)])
@@ -156,3 +143,11 @@ def test_training_never_touches_the_test_split(run, tmp_path):
     data = dataclasses.replace(data, test=object.__new__(Untouchable))
     _, epochs = tiny.trained(tiny.edited(recipe, train={"epochs": 1}), data, tmp_path)
     assert epochs[0].validation_accuracy is not None
+
+
+def test_epochs_have_their_steps_and_only_whole_ones_are_the_best(tmp_path):
+    of = tiny.recipe(train={"epochs": 4, "grow": [[1, 1], [2, 1]]})
+    run, epochs = tiny.trained(of, tiny.parts(of), tmp_path)
+    assert [epoch.steps for epoch in epochs] == [1, 2, 3, 3]
+    assert [epoch.best for epoch in epochs[:3]] == [False, False, True]
+    assert load_run(run.path).epoch >= 2

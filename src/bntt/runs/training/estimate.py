@@ -37,12 +37,8 @@ UPDATE = 2.5
 MAC, NEURON, FIXED = 12e-12, 1.8e-9, 0.015
 """Seconds of a multiply-accumulate and of a neuron's step in a pass, and of the fixed part of an update, which a second
 core does not shorten: from the kept runs of this project, on one core of an AMD EPYC."""
-KEPT = 6.0
-"""Bytes that an update keeps for a neuron's step: its current, its spike, and what moves between layers."""
-LOADED = 150 << 20
-"""Bytes of PyTorch that a process on the CPU loads with its first update."""
-SLOWER, LARGER = 2.5, 8.0
-"""Time and memory of plain PyTorch, as multiples of those of the fused kernels."""
+SLOWER = 2.5
+"""Time of plain PyTorch, as a multiple of that of the fused kernels."""
 
 
 def updates_an_epoch(recipe: Recipe, data: RecipeData) -> int:
@@ -69,34 +65,13 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, sample: float | N
 
 def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: float, threads: int) -> float | None:
     """Estimate the seconds of an update of ``samples`` samples on the CPU; None if operations cannot be counted."""
-    found = _layers(network, shape)
-    if found is None:
-        return None
-    macs, neurons = found
-    one_core = UPDATE * samples * shape[0] * (MAC * macs + NEURON * neurons)
-    return (one_core / threads + FIXED) * (1.0 if _is_fused(network, shape) else SLOWER)
-
-
-def kept_bytes(network: SpikingNetwork, shape: tuple[int, ...]) -> float:
-    """Estimate the bytes that an update of a batch keeps for its backward pass; 0 where neurons cannot be counted."""
-    found, steps, fused = _layers(network, shape), shape[0], _is_fused(network, shape)
-    span = network.compute.recompute if fused else "never"  # plain PyTorch keeps all steps
-    each = KEPT if fused else KEPT * LARGER
-    at_once = min(steps, span) + steps / span if isinstance(span, int) else steps
-    return 0.0 if found is None else at_once * shape[1] * each * (found[1] + math.prod(shape[2:]))
-
-
-def _layers(network: SpikingNetwork, shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Count the multiply-accumulates and the neurons of a sample's step."""
     try:
         layers = plan_layers(network, shape[2:], None).values()
     except (TypeError, ValueError):
         return None
-    return macs_of(layers), sum(math.prod(one.out) for one in layers)
-
-
-def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
-    return not network.plan(shape).reason
+    macs, neurons = macs_of(layers), sum(math.prod(one.out) for one in layers)
+    one_core = UPDATE * samples * shape[0] * (MAC * macs + NEURON * neurons)
+    return (one_core / threads + FIXED) * (SLOWER if network.plan(shape).reason else 1.0)
 
 
 MEASURED = 4
@@ -123,21 +98,14 @@ class Estimate:
     """Number of updates in all epochs."""
     seconds: float | None
     """Time of all updates and validations, and of the test after them; None if only updates can show it."""
-    peak_bytes: int
-    """Peak memory: on a CPU of the whole process, PyTorch and data included; on a GPU what PyTorch reserves."""
-    checkpoint_bytes: int
-    """Size of a training checkpoint; the best epoch's weights are smaller."""
+    peak_bytes: int = 0
+    """Peak memory if it was measured: of the whole process on a CPU; on a GPU what PyTorch reserves."""
 
     def text(self) -> str:
         """Format the numbers in one line."""
         long = "the first of them will show how long it takes" if self.seconds is None else spoken(self.seconds)
-        checkpoint, unit = self.checkpoint_bytes / 2**20, "MiB"
-        if checkpoint < 0.1:
-            checkpoint, unit = 1024 * checkpoint, "KiB"
-        return (
-            f"{self.updates:,} updates, {long}; memory peaks at {self.peak_bytes / 2**20:,.0f} MiB; "
-            f"checkpoints of {checkpoint:.1f} {unit}"
-        )
+        memory = f"; memory peaks at {_mib(self.peak_bytes)}" if self.peak_bytes else ""
+        return f"{self.updates:,} updates, {long}{memory}"
 
 
 def spoken(seconds: float) -> str:
@@ -151,20 +119,13 @@ def spoken(seconds: float) -> str:
 
 
 def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, processes: int = 1) -> Estimate:
-    """Estimate a training from its recipe, model and data, for a number of processes; nothing is computed."""
-    train, device, (steps, batch, *sample) = recipe.train, next(model.parameters()).device, input_shape(recipe, data)
-    shape, per_epoch = (steps, math.ceil(batch / processes), *sample), updates_an_epoch(recipe, data)
-    update = update_seconds(model.network, shape, len(data.train) / per_epoch / processes, torch.get_num_threads())
-    weights = sum(one.nbytes for one in model.parameters() if one.requires_grad)
-    moments = weights * (train.momentum > 0 if train.optimizer == "sgd" else 2 + train.amsgrad)
-    copies = (1 + (train.average is not None)) * sum(one.nbytes for one in model.state_dict().values())
-    held = resident() + LOADED if device.type == "cpu" else copies
-    return Estimate(
-        train.epochs * per_epoch,
-        None if update is None or device.type != "cpu" else time_left(recipe, data, update),
-        int(held + weights + moments + kept_bytes(model.network, shape)),
-        copies + moments,
-    )
+    """Estimate the time of a training from its recipe, model and data, for a number of processes."""
+    (steps, batch, *sample), per_epoch = input_shape(recipe, data), updates_an_epoch(recipe, data)
+    shape, each = (steps, math.ceil(batch / processes), *sample), len(data.train) / per_epoch / processes
+    update = None
+    if next(model.parameters()).device.type == "cpu":
+        update = update_seconds(model.network, shape, each, torch.get_num_threads())
+    return Estimate(recipe.train.epochs * per_epoch, None if update is None else time_left(recipe, data, update))
 
 
 def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
@@ -173,13 +134,8 @@ def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> 
         raise RecipeError("train.epochs: 0 trains nothing, there is nothing to estimate")
     session = build_session(recipe, data, Processes(device), device)
     update, sample = fastest_update(session, MEASURED), validated_sample(session, recipe, data, device)
-    tensors, _ = session.state()
-    return Estimate(
-        recipe.train.epochs * updates_an_epoch(recipe, data),
-        time_left(recipe, data, update, sample=sample),
-        peak_memory(device),
-        sum(value.nbytes for value in tensors.values()),
-    )
+    seconds = time_left(recipe, data, update, sample=sample)
+    return Estimate(recipe.train.epochs * updates_an_epoch(recipe, data), seconds, peak_memory(device))
 
 
 def fastest_update(session: Session, count: int) -> float:
@@ -234,9 +190,7 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
     keeping = replace(recipe, compute=replace(recipe.compute, recompute="never")) if auto else recipe
     limit = available_memory(torch.device(device)) if limit is None else limit
     if limit == math.inf:
-        raise RecipeError(
-            "--fit-batch: this system does not say how much memory is free: give a limit, --fit-batch 8GiB"
-        )
+        raise RecipeError("--fit-batch: this system does not say how much memory is free: give a limit")
     smallest = 1
     if norm_facts_by_name(recipe.network.norm).batch_statistics:
         smallest = 2 + len(data.train) % 2  # of an odd number of samples, batches of 2 leave one of 1
@@ -255,9 +209,8 @@ def largest_batch(peak_of: PeakOf, limit: float, smallest: int, most: int) -> tu
     size, (line_peak, peak) = smallest, peak_of(smallest)
     if peak > limit:
         raise MemoryError(
-            f"--fit-batch: a batch of {smallest}, the smallest that this network takes, peaks at {_mib(peak)}, above "
-            f"the limit of {_mib(limit)}: take fewer steps (network.num_steps), a smaller network (network.width), "
-            f"compute.recompute=K, or a smaller evaluate.batch_size"
+            f"--fit-batch: a batch of {smallest}, the smallest that this network takes, peaks at {_mib(peak)}, above the "
+            f"limit of {_mib(limit)}: take fewer steps, a smaller network.width or compute.recompute=K"
         )
     each, too_large, most_step = 0.0, most + 1, (GROWTH - 1) * size
     while (left := too_large - 1 - size) > NEAR * size:
@@ -289,10 +242,8 @@ def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
             return pool.submit(_measure, [part.source for part in parts.LOADED], recipe, device).result()
-        except BrokenProcessPool:  # it was killed
-            return math.inf, math.inf
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not isinstance(error, BrokenProcessPool) and not is_out_of_memory(error):  # broken: it was killed
                 raise
             return math.inf, math.inf
 
