@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_json_lines
 from bntt.nn import SpikingClassifier, retime
-from bntt.runs.directory import load_best
+from bntt.runs.directory import RunDirectory, load_best
 from bntt.runs.evaluation import _gamma_floor, evaluate_run, retimed, retiming_of
 from bntt.runs.identity import weights_hash
 from bntt.runs.measure import measure
@@ -25,13 +26,6 @@ from bntt.training.schedule import Rates, floor_of_decay
 from tests.rows import each_row
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    recipe = tiny.recipe(train={"epochs": 1})
-    data = tiny.parts(recipe)
-    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
 
 
 def test_the_evaluation_counts_every_test_image(run):
@@ -46,7 +40,7 @@ def test_the_evaluation_counts_every_test_image(run):
     assert "retimed" not in result.to_json()
 
 
-def test_every_split_can_be_measured_as_it_is(run):
+def test_every_split_and_a_part_of_one_can_be_measured_as_it_is(run):
     recipe, data, folder, epochs = run
     held_out = evaluate_run(recipe, data, folder, split="validation", draws=1)
     assert held_out.images == len(data.validation)
@@ -55,33 +49,23 @@ def test_every_split_can_be_measured_as_it_is(run):
     loaded = load_run(folder.path)
     right = evaluate(loaded.model, SampleLoader(data.train, 250), seed=recipe.seed, draws=1).accuracy.mean
     assert (seen.split, seen.images, seen.accuracy) == ("train", len(data.train), right)
+    part = evaluate_run(tiny.edited(recipe, evaluate={"images": 20}), data, folder)
+    whole = evaluate(loaded.model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2).right
+    places = stratified(data.test, 20, recipe.seed)
+    assert part.accuracy_per_draw == pytest.approx(whole[:, places].double().mean(1).tolist()), "of the same noise"
+    assert (part.images, part.images_of) == (20, 60)
 
 
 def test_decay_alone_is_told_beside_gamma(run, tmp_path):
     recipe, data, folder, _ = run
     result = evaluate_run(recipe, data, folder, draws=1)
-    rates = Rates(recipe.train, 1, result.updates)
-    assert result.gamma_floor == floor_of_decay(rates, result.updates) < 1
+    assert result.gamma_floor == floor_of_decay(Rates(recipe.train, 3, 3), 3 * (result.epoch + 1)) < 1
     assert result.metrics()["gamma-floor"].read(result, None) == result.gamma_floor
-    longer = tiny.recipe(train={"epochs": 3})
-    stopped = tiny.stopped(longer, data, tmp_path)
-    found = evaluate_run(longer, data, stopped, draws=1)
-    assert found.gamma_floor == floor_of_decay(Rates(longer.train, 3, 3), 3), "of the one epoch that is done"
-    write_json_lines(stopped.metrics, [{**stopped.rows()[0], "lr": 0.03}])
-    assert evaluate_run(longer, data, stopped, draws=1).gamma_floor is None, "epochs were added after it"
-    grown = tiny.edited(recipe, train={"epochs": 2, "grow": ((1, 1),)})
+    copy = RunDirectory(shutil.copytree(folder.path, tmp_path / "copy"))
+    write_json_lines(copy.metrics, [{**row, "lr": 0.03} for row in copy.rows()])
+    assert evaluate_run(recipe, data, copy, draws=1).gamma_floor is None, "epochs were added after it"
+    grown = tiny.edited(recipe, train={"grow": ((1, 1),)})
     assert _gamma_floor(grown, {"epoch": 0}, folder.rows()) is None
-
-
-def test_a_part_of_a_split_is_measured_as_it_is_within_the_whole(run):
-    """The same images have the same noise."""
-    recipe, data, folder, _ = run
-    part = evaluate_run(tiny.edited(recipe, evaluate={"images": 20}), data, folder)
-    loaded = load_run(folder.path)
-    whole = evaluate(loaded.model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2).right
-    places = stratified(data.test, 20, recipe.seed)
-    assert part.accuracy_per_draw == pytest.approx(whole[:, places].double().mean(1).tolist())
-    assert (part.images, part.images_of) == (20, 60)
 
 
 def test_the_average_is_what_is_tested_and_direct_coding_once(tmp_path):
@@ -111,37 +95,29 @@ def test_a_recipe_that_was_changed_or_other_data_are_not_measured(run):
             evaluate_run(recipe, dataclasses.replace(data, manifest=manifest), folder)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    recipe = tiny.recipe()
-    data = tiny.parts(recipe)
-    run, _ = tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
-    return recipe, data, run
-
-
 def measured(model, recipe, data, steps=None):
     return evaluate(model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2, steps=steps).accuracy
 
 
-def best(trained):
-    recipe, data, run = trained
+def best(run):
+    recipe, data, folder, _ = run
     model = build_model(recipe, data)
-    load_best(run, recipe, model, needs=())
+    load_best(folder, recipe, model, needs=())
     return model
 
 
-def test_truncated_is_stopping_on_purpose(trained):
-    recipe, data, run = trained
-    result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 2, None))
-    assert result.accuracy_over_time == measured(best(trained), recipe, data, 2).over_time
+def test_truncated_is_stopping_on_purpose(run):
+    recipe, data, folder, _ = run
+    result = evaluate_run(recipe, data, folder, steps=retiming_of(recipe, 2, None))
+    assert result.accuracy_over_time == measured(best(run), recipe, data, 2).over_time
     assert (result.retimed.how, result.steps) == ("truncate", 2)
 
 
 @each_row("how", ["hold", "interpolate", "re-estimate"])
-def test_longer_is_the_network_of_its_name(trained, how):
-    recipe, data, run = trained
-    result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 7, how))
-    network = retime(best(trained).network, 7, "interpolate" if how == "interpolate" else "hold")
+def test_longer_is_the_network_of_its_name(run, how):
+    recipe, data, folder, _ = run
+    result = evaluate_run(recipe, data, folder, steps=retiming_of(recipe, 7, how))
+    network = retime(best(run).network, 7, "interpolate" if how == "interpolate" else "hold")
     model, seen = SpikingClassifier(build_encoder(recipe, data, 7), network), 0
     if how == "re-estimate":
         seen = recalibrate(model, training_loader(recipe, data), seed=recipe.seed, draw=recipe.train.epochs)
@@ -154,25 +130,25 @@ def test_longer_is_the_network_of_its_name(trained, how):
 
 
 @pytest.mark.slow
-def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
-    run = trained[2]
-    before = weights_hash(run)
+def test_its_files_are_its_own_and_the_checkpoint_stays(run, tmp_path):
+    folder = shutil.copytree(run[2].path, tmp_path / "copy")
+    before = weights_hash(run[2])
     for asked, name in (
         ({}, "evaluation"),
         ({"num_steps": 5, "longer": "hold"}, "evaluation-5-steps-hold"),
         ({"num_steps": 2, "split": "validation"}, "evaluation-validation-2-steps-truncate"),
     ):
-        measure("evaluate", run.path, draws=1, **asked)
-        kept = json.loads((run.path / f"{name}.json").read_text())
-        assert (run.path / f"{name}.png").exists()
+        measure("evaluate", folder, draws=1, **asked)
+        kept = json.loads((folder / f"{name}.json").read_text())
+        assert (folder / f"{name}.png").exists()
         assert ("retimed" in kept) == ("num_steps" in asked)
         assert kept["steps"] == asked.get("num_steps", 3)
-    assert weights_hash(run) == before
+    assert weights_hash(RunDirectory(folder)) == before
 
 
-def test_a_last_gamma_near_zero_is_told(trained):
+def test_a_last_gamma_near_zero_is_told(run):
     recipe, data, _ = trained
-    model = best(trained)
+    model = best(run)
     with torch.no_grad():
         model.network.blocks["fc1"].norm.gamma[-1] = 0.01
     for how, near in (("hold", True), ("re-estimate", True), ("interpolate", False)):
@@ -184,9 +160,9 @@ def test_a_last_gamma_near_zero_is_told(trained):
     ("steps", "longer", "named"),
     [(3, None, "--num-steps 3"), (0, None, "--num-steps 0"), (2, "hold", "--longer hold"), (5, None, "--num-steps 5")],
 )
-def test_what_is_not_said_or_cannot_be(steps, longer, named, trained):
+def test_what_is_not_said_or_cannot_be(steps, longer, named, run):
     with pytest.raises(ArgumentError, match=named):
-        retiming_of(trained[0], steps, longer)
+        retiming_of(run[0], steps, longer)
 
 
 ROWS = {"data": {"order": "rows"}, "encoder": {"name": "sequence"}, "network": {"name": "mlp", "num_steps": 28}}
@@ -212,9 +188,9 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
         retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
 
 
-def test_a_part_whose_steps_are_not_known_is_named(trained):
+def test_a_part_whose_steps_are_not_known_is_named(run):
     recipe, data, _ = trained
-    model = best(trained)
+    model = best(run)
     model.network.blocks["conv1"].lif.num_steps = 3  # as of a part of yours without step_tables
     with pytest.raises(ArgumentError, match=r"--num-steps 7: .*conv1\.lif"):
         retimed(model, recipe, data, retiming_of(recipe, 7, "hold"), "cpu")

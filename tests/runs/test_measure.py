@@ -69,38 +69,28 @@ def replaced(measurement, arguments, folder, opened=()):
     return describe_replaced(measurement, arguments, folder, opened).partition("measured with ")[2][:-1]
 
 
-def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run, tmp_path):
+def test_the_note_on_what_is_replaced_names_what_differs(run, tmp_path):
     """The same arguments are no news, tuples among them, which JSON reads as lists; nor is a flag that is no more."""
-    robust = MEASUREMENTS["robust"]
+    robust, file, drift = MEASUREMENTS["robust"], run.path / "drift.json", DriftArguments()
     kept = {"sigmas": [0.1, 0.2], "draws": None, "unclipped": True, "gone": 1}
     write_json(run.path / "robust.json", {"arguments": kept})
     same, other = robust.arguments((0.1, 0.2), unclipped=True), robust.arguments((0.3,), draws=2)
-    assert replaced(robust, same, run.path) == ""
+    assert replaced(robust, same, run.path) == replaced(robust, other, tmp_path) == ""
     assert replaced(robust, other, run.path) == "sigmas = [0.1, 0.2], draws = None, unclipped = True"
-    assert replaced(robust, other, tmp_path) == ""
-
-
-def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_name_unknown(run):
-    file, same = run.path / "drift.json", DriftArguments()
     for measured_on, said in (({run.path.name: "06"}, True), ({"one": "06", "two": "07"}, True), (None, False)):
-        write_json(file, {"arguments": dataclasses.asdict(same), "measured_on": measured_on})
-        assert replaced(DRIFT, same, run.path, [run]) == "other runs or weights" * said
+        write_json(file, {"arguments": dataclasses.asdict(drift), "measured_on": measured_on})
+        assert replaced(DRIFT, drift, run.path, [run]) == "other runs or weights" * said
 
 
-def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
+def test_pictures_and_attachments_lie_beside_the_file_which_tells_two_runs_of_one_name(run, tmp_path):
     found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
-    written = save_result(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
-    assert [path.name.removeprefix("activity-validation") for path in written] == [
-        ".json", ".png", "-gamma.png", "-places.npz",
-    ]  # fmt: skip
-    assert written[-1].read_bytes() == b"spikes"
-
-
-def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, tmp_path):
     other = dataclasses.replace(run, path=shutil.copytree(run.path, tmp_path / run.path.name))
-    found = result_from(ActivityResult, VALUES)
-    written, *_ = save_result(ACTIVITY, found, ActivityArguments(), tmp_path / "there", opened=[run, other])
-    assert json.loads(written.read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
+    asked = ActivityArguments(split="validation")
+    written = save_result(ACTIVITY, found, asked, tmp_path / "new", opened=[run, other])
+    ends = [path.name.removeprefix("activity-validation") for path in written]
+    assert ends == [".json", ".png", "-gamma.png", "-places.npz"]
+    assert written[-1].read_bytes() == b"spikes"
+    assert json.loads(written[0].read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
 
 
 def test_numbers_of_overridden_options_go_to_a_folder_of_their_own_and_say_so(run, tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import warnings
+from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
@@ -34,21 +35,12 @@ from bntt.nn import BNTT
 @bntt.register.norm("{0}")
 def {0}(channels, num_steps):
     return BNTT(channels, num_steps)
-
-class Numbers:
-    def __len__(self):
-        return 2
-    def __getitem__(self, place):
-        return place + 40
 """
 
 
 @pytest.fixture
 def given(tmp_path, monkeypatch):
-    """Writes a file of one norm; norms, path and what was loaded are as before when the test ends."""
-    for kept in (register.REGISTERED, sys.modules):
-        for name in ("network.norm=own_a", "network.norm=own_b", "own_a", "own_b"):
-            monkeypatch.delitem(kept, name, raising=False)
+    """Writes a file of one norm; names, path and what was loaded are as before when the test ends."""
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def write(name="own_a", more=""):
@@ -56,11 +48,12 @@ def given(tmp_path, monkeypatch):
         path.write_text(CODE.format(name) + more)
         return path
 
-    with patch.dict(NORMS):
+    with ExitStack() as before:
+        for known in (register.REGISTERED, NORMS, SURROGATES, RESETS, FIRE_RULES, AUGMENTATIONS, EVENT_AUGMENTATIONS):
+            before.enter_context(patch.dict(known))
         yield write
     LOADED.clear()
     for name in ("own_a", "own_b"):
-        register.REGISTERED.pop(f"network.norm={name}", None)
         sys.modules.pop(name, None)
 
 
@@ -128,16 +121,11 @@ def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_i
         check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
 
 
-@patch.dict(SURROGATES)
-@patch.dict(RESETS)
-@patch.dict(FIRE_RULES)
-@patch.dict(AUGMENTATIONS)
-@patch.dict(EVENT_AUGMENTATIONS)
-def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes(monkeypatch):
-    names = {"network.surrogate=own", "network.reset=own", "network.fire=own", "data.augment=own"}
-    for name in names:
-        monkeypatch.setitem(register.REGISTERED, name, None)  # gone when the test ends
+OWN = {"network.surrogate=own", "network.reset=own", "network.fire=own", "data.augment=own"}
 
+
+@pytest.mark.usefixtures("given")
+def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes():
     @register.surrogate("own")
     @dataclasses.dataclass(frozen=True)
     class Flat:
@@ -146,27 +134,16 @@ def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes(monkeypatch)
         def __call__(self, v):
             return self.scale * torch.ones_like(v)
 
-    @register.reset("own")
-    def stays(membrane, spikes, threshold):
-        return membrane
-
-    @register.rule("own")
-    def late(current, membrane, neuron):
-        return fire_before(current, membrane, neuron)
-
-    @register.augmentation("own")
     def dark(images, *, seed, draw, index):
         return torch.zeros_like(images)
 
-    @register.augmentation("own", of="events")
-    def darker(frames, *, seed, draw, index):
-        return torch.zeros_like(frames)
-
-    of = recipe(
-        data={"augment": ["own", "flip"]},
-        network={"surrogate": "own", "surrogate_scale": 0.25, "reset": "own", "fire": "own"},
-    )
-    assert {name for part in parts_of(of) for name in part.names} == names
+    stays = register.reset("own")(lambda membrane, spikes, threshold: membrane)
+    late = register.rule("own")(lambda current, membrane, neuron: fire_before(current, membrane, neuron))
+    register.augmentation("own")(dark)
+    register.augmentation("own", of="events")(dark)
+    network = {"surrogate": "own", "surrogate_scale": 0.25, "reset": "own", "fire": "own"}
+    of = recipe(data={"augment": ["own", "flip"]}, network=network)
+    assert {name for part in parts_of(of) for name in part.names} == OWN
     neuron = build_model(of, parts(of), "cpu").network.blocks["fc1"].lif.neuron
     assert (neuron.surrogate, neuron.reset, neuron.rule) == (Flat(0.25), stays, late)
     assert not next(SampleLoader(parts(of).train, 4, augment=of.data.augment).epoch(0)).inputs.any()
@@ -219,8 +196,8 @@ def test_the_command_line_loads_before_the_verb(given, capsys):
 
 @pytest.mark.slow
 def test_a_loaders_new_processes_find_the_file(given):
-    load_parts(given("own_a"))
-    numbers = sys.modules["own_a"].Numbers()
+    load_parts(given("own_a", "\nclass Numbers(list):\n    pass\n"))
+    numbers = sys.modules["own_a"].Numbers([40, 41])
     drawn = torch.Generator()  # else the loader would take from the global one
     found = DataLoader(numbers, 2, num_workers=1, multiprocessing_context="spawn", generator=drawn)
     assert [batch.tolist() for batch in found] == [[40, 41]]

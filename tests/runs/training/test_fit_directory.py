@@ -362,65 +362,6 @@ def test_a_hook_that_a_loaded_run_lacks_is_told(tmp_path):
     bntt.load_run(tmp_path / "plain")  # a warning would be an error
 
 
-class Louder(bntt.PoissonEncoder):
-    """An encoder with a setting that it does not print, and counts that training moves."""
-
-    def __init__(self, gain):
-        super().__init__(4, mean=[0.5], std=[0.25])
-        self.gain, self.calls = gain, 0
-        self.register_buffer("seen", torch.zeros(1))
-
-    def forward(self, images, **call):
-        self.calls += 1
-        self.seen += len(images)
-        return self.gain * super().forward(images, **call)
-
-
-def encoded(encoder):
-    return bntt.SpikingClassifier(encoder, own().network)
-
-
-def hooked():
-    model = own()
-    model.encoder.register_forward_hook(lambda encoder, args, drawn: -drawn)
-    return model
-
-
-def momentum():
-    model = own()
-    model.network.blocks["fc1"].norm.momentum = 0.5
-    return model
-
-
-@pytest.mark.parametrize(
-    ("begun", "other", "named"),
-    [
-        (own, hooked, "touched"),
-        (hooked, own, "touched"),
-        (lambda: encoded(Louder(1.0)), lambda: encoded(Louder(2.0)), r"encoder\.gain = 2\.0"),
-        (own, lambda: encoded(bntt.PoissonEncoder(4, mean=[0.25], std=[0.25])), r"encoder\.mean"),
-        (own, momentum, r"fc1\.norm\.momentum = 0\.5"),
-    ],
-)
-def test_what_a_model_does_not_print_stays_as_it_began(begun, other, named, tmp_path, monkeypatch):
-    fitted(tmp_path / "run", model := begun(), epochs=1, test=unseen())
-    fitted(tmp_path / "run", model, epochs=2)  # what training moved, such as counts, is not compared
-    fitted(tmp_path / "run", begun(), epochs=3)
-    with pytest.raises(CheckpointError, match=named):
-        fitted(tmp_path / "run", other(), epochs=4)
-    if "mean" in named:  # which comes from the weights' file
-        assert bntt.load_run(tmp_path / "run", model=other()).model.encoder.mean == 0.5
-    else:
-        with pytest.warns(UserWarning, match=named):
-            bntt.load_run(tmp_path / "run", model=other())
-    assert bntt.load_run(tmp_path / "run", model=begun()).epoch < 3  # a warning would be an error
-    described = from_python._described
-    with monkeypatch.context() as before:  # as runs were kept that say nothing of it
-        before.setattr(from_python, "_described", lambda model: {**described(model), "values": {}})
-        fitted(tmp_path / "before", begun(), epochs=1)
-    assert len(fitted(tmp_path / "before", other(), epochs=2).epochs) == 2
-
-
 class Turned(bntt.SpikingClassifier):
     def forward(self, x, **options):
         return super().forward(x, **options).roll(1, 1)

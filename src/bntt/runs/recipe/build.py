@@ -23,9 +23,8 @@ from bntt.data.samples import DATASETS, digest_of, some_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
-from bntt.nn import Encoder, SpikingClassifier, evaluating
+from bntt.nn import Encoder, SpikingClassifier
 from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
-from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.file import values_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 from bntt.training.objective import check_objective
@@ -249,33 +248,17 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier) -> str:
-    """Describe briefly if a run will compute with fused kernels or plain PyTorch, for which blocks, and why."""
-    device, network, compute = next(model.parameters()).device, model.network, recipe.compute
-    wanted = "triton" if compute.backend == "triton" else "cpu"
-    kernels, fused = find_backend(wanted), not network.plan(input_shape(recipe, data)).reason
-    if compute.backend == "reference":
+    """Describe briefly if a run will compute with fused kernels or plain PyTorch, and why."""
+    device, wanted = next(model.parameters()).device, recipe.compute.backend
+    kernels = find_backend("triton" if wanted == "triton" else "cpu")
+    if wanted == "reference":
         return "plain PyTorch, as requested"
-    if not neuron_facts_by_name(recipe.network.neuron, recipe.network.num_steps).spikes:
-        if not fused:
-            return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
-        single = compute.precision == "fp32"
-        products = f"{compute.input_grad} input gradients" if single else f"products {compute.precision}"
-        return f"an ANN, its norms and rectifiers by a C++ kernel; {products}"
-    if device.type != "cpu" and wanted == "cpu":
+    if device.type != "cpu" and wanted != "triton":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
     if not kernels.available:
         return f"plain PyTorch, slower: {kernels.detail}"
-    if fused:
-        return kernels.detail
-    two = data.train.batch(torch.arange(2) % len(data.train)).to(device)
-    with evaluating(network):
-        plain = plain_blocks(dict(network.blocks.items()), model.encoder(two), network.compute)
-    grouped = {why: [name for name, reason in plain.items() if reason == why] for why in plain.values()}
-    slower = "; ".join(
-        f"plain PyTorch, slower, for {', '.join(names)} ({'each: ' * (len(names) > 1)}{why})"
-        for why, names in grouped.items()
-    )
-    return slower if len(plain) == len(network.blocks) else f"{kernels.detail}; {slower}"
+    reason = model.network.plan(input_shape(recipe, data)).reason
+    return f"{kernels.detail}; plain PyTorch, slower, where they cannot run: {reason}" if reason else kernels.detail
 
 
 def training_loader(

@@ -209,8 +209,8 @@ def largest_batch(peak_of: PeakOf, limit: float, smallest: int, most: int) -> tu
     size, (line_peak, peak) = smallest, peak_of(smallest)
     if peak > limit:
         raise MemoryError(
-            f"--fit-batch: a batch of {smallest}, the smallest that this network takes, peaks at {_mib(peak)}, above the "
-            f"limit of {_mib(limit)}: take fewer steps, a smaller network.width or compute.recompute=K"
+            f"--fit-batch: a batch of {smallest}, the smallest that this network takes, peaks at {_mib(peak)}, above "
+            f"the limit of {_mib(limit)}: take fewer steps, a smaller network.width or compute.recompute=K"
         )
     each, too_large, most_step = 0.0, most + 1, (GROWTH - 1) * size
     while (left := too_large - 1 - size) > NEAR * size:
