@@ -95,10 +95,6 @@ def test_a_recipe_that_was_changed_or_other_data_are_not_measured(run):
             evaluate_run(recipe, dataclasses.replace(data, manifest=manifest), folder)
 
 
-def measured(model, recipe, data, steps=None):
-    return evaluate(model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2, steps=steps).accuracy
-
-
 def best(run):
     recipe, data, folder, _ = run
     model = build_model(recipe, data)
@@ -106,27 +102,24 @@ def best(run):
     return model
 
 
-def test_truncated_is_stopping_on_purpose(run):
+@each_row("steps, how", [(2, "truncate"), (7, "hold"), (7, "interpolate"), (7, "re-estimate")])
+def test_another_number_of_steps_is_stopping_on_purpose_or_the_network_of_its_name(run, steps, how):
     recipe, data, folder, _ = run
-    result = evaluate_run(recipe, data, folder, steps=retiming_of(recipe, 2, None))
-    assert result.accuracy_over_time == measured(best(run), recipe, data, 2).over_time
-    assert (result.retimed.how, result.steps) == ("truncate", 2)
-
-
-@each_row("how", ["hold", "interpolate", "re-estimate"])
-def test_longer_is_the_network_of_its_name(run, how):
-    recipe, data, folder, _ = run
-    result = evaluate_run(recipe, data, folder, steps=retiming_of(recipe, 7, how))
-    network = retime(best(run).network, 7, "interpolate" if how == "interpolate" else "hold")
-    model, seen = SpikingClassifier(build_encoder(recipe, data, 7), network), 0
+    result = evaluate_run(recipe, data, folder, steps=retiming_of(recipe, steps, None if how == "truncate" else how))
+    model, seen = best(run), 0
+    if how != "truncate":
+        network = retime(model.network, steps, "interpolate" if how == "interpolate" else "hold")
+        model = SpikingClassifier(build_encoder(recipe, data, steps), network)
+        assert result.gamma_magnitude["conv1"] == network.blocks["conv1"].norm.gamma.abs().mean(1).tolist()
     if how == "re-estimate":
         seen = recalibrate(model, training_loader(recipe, data), seed=recipe.seed, draw=recipe.train.epochs)
         assert seen == 60
-    assert result.accuracy_over_time == measured(model.eval(), recipe, data).over_time
-    assert result.gamma_magnitude["conv1"] == network.blocks["conv1"].norm.gamma.abs().mean(1).tolist()
-    told = result.to_json()
-    assert told["steps"] == 7
-    assert told["retimed"] == {"trained_steps": 3, "steps": 7, "how": how, "samples": seen, "warning": ""}
+    own = evaluate(
+        model.eval(), SampleLoader(data.test, 250), seed=recipe.seed, draws=2, steps=min(steps, model.network.num_steps)
+    )
+    assert result.accuracy_over_time == own.accuracy.over_time
+    told = result.to_json()["retimed"]
+    assert told == {"trained_steps": 3, "steps": steps, "how": how, "samples": seen, "warning": ""}
 
 
 @pytest.mark.slow
@@ -147,7 +140,7 @@ def test_its_files_are_its_own_and_the_checkpoint_stays(run, tmp_path):
 
 
 def test_a_last_gamma_near_zero_is_told(run):
-    recipe, data, _ = trained
+    recipe, data, *_ = run
     model = best(run)
     with torch.no_grad():
         model.network.blocks["fc1"].norm.gamma[-1] = 0.01
@@ -189,7 +182,7 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
 
 
 def test_a_part_whose_steps_are_not_known_is_named(run):
-    recipe, data, _ = trained
+    recipe, data, *_ = run
     model = best(run)
     model.network.blocks["conv1"].lif.num_steps = 3  # as of a part of yours without step_tables
     with pytest.raises(ArgumentError, match=r"--num-steps 7: .*conv1\.lif"):

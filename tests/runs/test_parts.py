@@ -68,6 +68,14 @@ def own_things(given, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
+@pytest.fixture
+def strict():
+    """A warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
 def run_with(folder, *kept):
     """A run that says that it was trained with these."""
     run = copied_run(folder)
@@ -105,6 +113,7 @@ def test_what_cannot_be_loaded_is_named(given, tmp_path):
         register.reset("soft")(lambda membrane, spikes, threshold: membrane)
 
 
+@pytest.mark.usefixtures("strict")
 def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_imported_it(own_things, tmp_path):
     __import__("own_a")
     of = recipe(network={"norm": "own_a"})
@@ -114,11 +123,9 @@ def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_i
     assert [(part.source, part.version) for part in LOADED] == [("own-things", "1.2")]
     after = parts_of(of)
     assert after == LOADED
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_parts(run_with(tmp_path / "imported", *before).path, resuming=True)
-        LOADED.clear()
-        check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
+    check_parts(run_with(tmp_path / "imported", *before).path, resuming=True)
+    LOADED.clear()
+    check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
 
 
 OWN = {"network.surrogate=own", "network.reset=own", "network.fire=own", "data.augment=own"}
@@ -149,14 +156,13 @@ def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes():
     assert not next(SampleLoader(parts(of).train, 4, augment=of.data.augment).epoch(0)).inputs.any()
 
 
+@pytest.mark.usefixtures("strict")
 def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
     load_parts(given("own_a"))
     (part,) = LOADED
     run = run_with(tmp_path, part)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        load_run(run.path, parts=part.source)
-        check_parts(run.path, resuming=True)
+    load_run(run.path, parts=part.source)
+    check_parts(run.path, resuming=True)
     LOADED.clear()
     register.REGISTERED.clear()
     for resuming in (False, True):
@@ -169,8 +175,8 @@ def test_changed_code_refuses_to_go_on_and_warns_where_it_is_measured(given, tmp
     run = run_with(tmp_path, dataclasses.replace(LOADED[0], version="0" * 64))
     with pytest.warns(UserWarning, match=r"network\.norm=own_a"):
         load_run(run.path)
-    assert cli.main(["train", str(run.path), "--resume"]) == 4
-    assert cli.main(["drift", str(run.path), "--images", "50"]) == 0
+    with pytest.raises(CheckpointError, match=r"network\.norm=own_a"):
+        check_parts(run.path, resuming=True)
 
 
 def test_other_code_is_another_start_of_a_study(given):
@@ -180,15 +186,12 @@ def test_other_code_is_another_start_of_a_study(given):
     LOADED[0] = dataclasses.replace(LOADED[0], version="0" * 64)
     assert identity(of) != mine
     assert identity(of, kept=parts_facts(of)) == identity(of)
-    assert identity(recipe()) == identity(recipe(), kept={})
 
 
-def test_the_command_line_loads_before_the_verb(given, capsys):
+def test_the_command_line_loads_before_or_after_the_verb(given, capsys):
     path = given("own_a")
     assert cli.main(["--with", str(path), f"--with={given('own_b')}", "list", "norms"]) == 0
     assert capsys.readouterr().out.split()[-2:] == ["own_a", "own_b"]
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["--with"])
     for words in (["--with", "nowhere.py", "list", "norms"], ["list", "norms", "--with=nowhere.py"]):
         assert cli.main(words) == 2
         assert "--with nowhere.py" in capsys.readouterr().err

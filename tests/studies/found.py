@@ -56,24 +56,7 @@ CARD = {
         for name, gamma, spikes, highest in (("conv1", 0.25, 2.0, 3.5), ("readout", None, None, 9.0))
     ],
 }
-DEPLOYMENT = {
-    "dataset": "made",
-    "split": "test",
-    "arguments": {"split": "test", "images": 1000, "loss": 0.5, "rounds": 10},
-    "images": 1000,
-    "validation_images": 500,
-    "backend": "kernels",
-    "threshold": 0.5,
-    "ways": [
-        {
-            **{"weights": weights, "steps": steps, "accuracy": 0.8, "difference": -0.01, "agreement": 0.97},
-            **{"difference_95": [-0.02, 0.001], "bytes": 1000 * steps, "milliseconds": 0.1 * steps},
-        }
-        for weights in ("float32", "int8")
-        for steps in (8, 5)
-    ],
-}
-MADE = {"neuron": NEURON, "card": CARD, "deployment": DEPLOYMENT}
+MADE = {"neuron": NEURON, "card": CARD}
 """Of measurements whose files are not among the evidence."""
 
 

@@ -27,7 +27,7 @@ from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.nn.network.classifier import touched_parts
 from bntt.register import REGISTERED
 from bntt.runs.directory import usable
-from bntt.runs.identity import difference
+from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.build import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
@@ -156,15 +156,18 @@ def model_of(
             f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the verb; or in Python, "
             f"load_run({str(run)!r}, model=...)"
         )
-    if other := difference("", facts, _described(model)):
+    now, held = _described(model), model.state_dict()  # what this holds comes from the weights' file
+    now["values"] = {name: value for name, value in now["values"].items() if name not in held}
+    if other := difference("", facts, now):
         warnings.warn(f"{run}: this model is not built as the trained one: {other}", stacklevel=3)
     return model
 
 
 def _described(model: SpikingClassifier) -> dict[str, Any]:
-    """Return how a model prints, the class of its encoder, and the printing versions."""
+    """Return how a model prints, the class of its encoder, the printing versions, and what it does not print."""
+    written, encoder = as_built(str(model)), type(model.encoder).__name__
     versions = f"bntt {__version__}, PyTorch {torch.__version__}"
-    return {"written": as_built(str(model)), "encoder": type(model.encoder).__name__, "described_by": versions}
+    return {"written": written, "encoder": encoder, "described_by": versions, "values": unprinted(model)}
 
 
 def _rebuilt(run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:

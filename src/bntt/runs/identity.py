@@ -10,9 +10,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from torch import Tensor, nn
+
 from bntt.data.prepared import Manifest
+from bntt.engine.private import STANDARD
 from bntt.io.checkpoint import CheckpointError, state_digest
-from bntt.io.files import digest, digest_of_values, flatten, read_json, tables_of
+from bntt.io.files import digest, digest_of_text, digest_of_values, flatten, read_json, tables_of
 from bntt.models import MODELS
 from bntt.models.spiking import as_built
 from bntt.nn import SpikingClassifier
@@ -26,6 +29,8 @@ RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkp
 number of epochs may only grow."""
 MEASURING = ("data.root", "evaluate.draws", "evaluate.batch_size", "evaluate.images", "compute")
 """Keys, and a whole table, that may be overridden to measure a run."""
+FREE = {"_compute", "_kept", "built"}
+"""Attributes of a network that are compared elsewhere, or may differ."""
 EXIT = "exit.json"
 """File in which ``bntt exit`` stores the step at which a run may stop."""
 
@@ -82,9 +87,33 @@ def check_same_recipe(
     return found
 
 
+def unprinted(model: SpikingClassifier) -> dict[str, str]:
+    """Return what a model does not print, by name: its touched parts, attributes, and the buffers of its encoder."""
+    found: dict[str, Any] = {"touched": ", ".join(f"{name} {why}" for name, why in touched_parts(model).items())}
+    for name, part in {**dict(model.named_modules()), "encoder": model.encoder}.items():
+        if type(part).__module__.startswith("torch."):
+            continue
+        own = dict(getattr(part, "__dict__", {}))
+        if name.partition(".")[0] == "encoder" and isinstance(part, nn.Module):
+            own |= part.named_buffers(recurse=False)
+        for key in own.keys() - STANDARD - FREE:
+            value = own[key].tolist() if isinstance(own[key], Tensor) else own[key]
+            found[f"{name}.{key}"] = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+    said = {key: repr(value) for key, value in found.items()}
+    return {key: one if len(one) < 80 else digest_of_text(one) for key, one in said.items() if " at 0x" not in one}
+
+
 def loaded_digest(model: SpikingClassifier) -> str:
     """Return a checksum of a model's parameters and buffers, and of its touched parts."""
     return digest_of_values([state_digest(model), touched_parts(model)])
+
+
+def lasting(facts: dict[str, Any], model: SpikingClassifier) -> dict[str, Any]:
+    """Return facts for a checkpoint, without the values of the model that training has moved."""
+    if "values" not in facts:
+        return facts
+    now = unprinted(model)
+    return {**facts, "values": {key: value for key, value in facts["values"].items() if now.get(key) == value}}
 
 
 def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -94,6 +123,10 @@ def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> st
         for was, instead in (*zip_longest(*lines, fillvalue=""), (then.get("encoder", now["encoder"]), now["encoder"])):
             if was != instead:
                 return f"{instead.strip()!r} in place of {was.strip()!r}"
+    ours = now.get("values", {})
+    for key, value in then.get("values", {}).items():
+        if key in ours and ours[key] != value:
+            return f"{key} = {ours[key]} in place of {value}"
     if name in MODELS and then.get("built") and now.get("built"):
         takes = signature(MODELS[name]).parameters.values()
         usual = {one.name: one.default for one in takes if one.default is not one.empty}

@@ -1,5 +1,4 @@
 """Every measurement, with those that need this room (``bntt.runs``); they register themselves."""
 
 from bntt.analysis.measurements import MEASUREMENTS as MEASUREMENTS
-from bntt.runs.deployment import DEPLOYMENT as DEPLOYMENT
 from bntt.runs.stability import STABILITY as STABILITY

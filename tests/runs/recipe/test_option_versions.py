@@ -53,21 +53,16 @@ def test_which_recipes_have_a_version(overrides, rules):
     assert rules_of(small(*overrides)) == rules
 
 
-def test_kept_results_of_the_old_rule_are_not_taken_for_the_new(tmp_path):
-    wanted = small(*WARM)
-    run = keep(tmp_path / "run", wanted)
-    assert kept_run(run).identity != identity(wanted), "it does not say that it was made under the new rule"
-    environment = json.loads((run / "environment.json").read_text())
-    (run / "environment.json").write_text(json.dumps(environment | rules_facts(wanted)))
-    assert kept_run(run).identity == identity(wanted)
-
-
-def test_an_ann_of_the_old_rule_is_another_ann(tmp_path):
-    ann = keep(tmp_path / "ann", small(*WARM, "network.norm=none"))
+def test_kept_results_of_the_old_rule_are_not_taken_for_the_new_nor_an_ann_for_another(tmp_path):
+    wanted = small(*WARM, "network.norm=none")
+    ann = keep(tmp_path / "ann", wanted)
     begun = small(f"convert.ann={ann}", "network.norm=none")
-    run = keep(tmp_path / "run", begun)
-    new = identity(small(*WARM, "network.norm=none"))
-    assert kept_run(run).identity == identity(begun, kept_run(ann).identity) != identity(begun, new)
+    run, old = keep(tmp_path / "run", begun), kept_run(ann).identity
+    assert old != identity(wanted), "it does not say that it was made under the new rule"
+    assert kept_run(run).identity == identity(begun, old) != identity(begun, identity(wanted))
+    environment = json.loads((ann / "environment.json").read_text())
+    (ann / "environment.json").write_text(json.dumps(environment | rules_facts(wanted)))
+    assert kept_run(ann).identity == identity(wanted)
 
 
 def test_a_run_says_its_rules_and_one_of_the_old_rule_is_measured_and_not_resumed(tmp_path):

@@ -1,8 +1,10 @@
-"""What a recipe may say: defaults, and every wrong key or value is named."""
+"""What a recipe may say, in a file or an override: defaults, and every wrong key or value is named."""
 
 import dataclasses
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,9 +16,12 @@ import pytest
 from bntt.data.augment import AUGMENTATIONS, MIXES
 from bntt.data.samples import DATASETS
 from bntt.io.files import flatten
-from bntt.models import MODELS, spiking
+from bntt.models import MODELS
+from bntt.models.spiking import FIRE_RULES, RESETS, SURROGATES
 from bntt.nn import NORMS
+from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, keys_of, load_recipe, parse_recipe, values_of
+from tests.rows import each_row
 
 MINIMAL = {
     "data": {"name": "fashion-mnist-bundled"},
@@ -97,7 +102,7 @@ TOGETHER = [
 
 
 def test_what_is_wrong_is_named():
-    rows = [(key, wrong(key, value)) for key, values in WRONG.items() for value in values]
+    rows = [(key, with_value(key, value)) for key, values in WRONG.items() for value in values]
     rows += [(key, changed(**tables)) for key, tables in TOGETHER]
     rows.append(("network", {name: table for name, table in MINIMAL.items() if name != "network"}))
     for key, values in rows:
@@ -105,7 +110,7 @@ def test_what_is_wrong_is_named():
             parse_recipe(values)
 
 
-def wrong(key, value):
+def with_value(key, value):
     """The minimal recipe with another value of ``key``, ``table.key`` or ``table.table.key``."""
     table, *names = key.split(".")
     if not names:
@@ -113,11 +118,6 @@ def wrong(key, value):
     for name in reversed(names):
         value = {name: value}
     return changed(**{table: value})
-
-
-def test_recompute():
-    for value in ("auto", "never", 1, 25):
-        assert parse_recipe(changed(compute={"recompute": value})).compute.recompute == value
 
 
 def test_the_names_of_recipes_wait_for_no_torch():
@@ -141,20 +141,12 @@ def test_gamma_decays_as_weights_where_it_is_left_out():
 
 
 def test_every_name_of_the_library_can_stand_in_a_recipe():
-    names = {
-        ("data", "name"): DATASETS,
-        ("data", "augment"): AUGMENTATIONS,
-        ("data", "mix"): MIXES,
-        ("network", "name"): MODELS,
-        ("network", "norm"): NORMS,
-        ("network", "fire"): spiking.FIRE_RULES,
-        ("network", "reset"): spiking.RESETS,
-        ("network", "surrogate"): spiking.SURROGATES,
-    }
-    for (table, key), known in names.items():
+    networks = {"name": MODELS, "norm": NORMS, "fire": FIRE_RULES, "reset": RESETS, "surrogate": SURROGATES}
+    named = {f"network.{key}": known for key, known in networks.items()} | {"data.name": DATASETS, "data.mix": MIXES}
+    for key, known in named.items():
         for name in known:
-            value = (name,) if key == "augment" else name
-            assert getattr(getattr(parse_recipe(changed(**{table: {key: value}})), table), key) == value
+            assert attrgetter(key)(parse_recipe(with_value(key, name))) == name
+    assert parse_recipe(with_value("data.augment", [*AUGMENTATIONS])).data.augment == (*AUGMENTATIONS,)
 
 
 def test_every_key_says_what_it_is():
@@ -203,3 +195,68 @@ def test_a_recipe_kept_by_an_old_run_is_read_and_written_without_a_change():
     old = tomllib.loads((Path(__file__).parents[1] / "old_run" / "recipe.toml").read_text(encoding="utf-8"))
     now = flatten(values_of(parse_recipe(old, stored=True)))
     assert {key: repr(now[key]) for key in flatten(old)} == {key: repr(value) for key, value in flatten(old).items()}
+
+
+@each_row("name", recipe_names())
+def test_every_recipe_loads_and_its_resolved_form_is_itself(name):
+    recipe = load_recipe(name)
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+
+
+def test_a_runs_recipe_keeps_the_rounding_of_before_its_keys():
+    made, run = tomllib.loads(dump_recipe(load_recipe("demo"))), {}
+    for key in ("input_grad", "rectifiers"):
+        run[key] = made["compute"].pop(key)
+    assert run == {"input_grad": "winograd", "rectifiers": "fused"}
+    assert parse_recipe(made) == load_recipe("demo")
+    old = parse_recipe(made, stored=True).compute
+    assert (old.input_grad, old.rectifiers) == ("direct", "plain")
+    made["compute"] |= run
+    assert parse_recipe(made, stored=True) == load_recipe("demo")
+    with pytest.raises(RecipeError, match="compute"):
+        parse_recipe(made | {"compute": 3}, stored=True)
+
+
+def test_overrides_are_put_over_the_file_whose_label_does_not_stand_beside_other_data():
+    found = load_recipe("demo", ["train.epochs=3", "network.norm=tdbn", "data.augment=[]", 'data.root="2024"'])
+    assert (found.train.epochs, found.network.norm, found.data.augment, found.data.root) == (3, "tdbn", (), "2024")
+    for root in ("2024", "2024-01-01", "true"):  # a text may look like a number or a date
+        assert load_recipe("demo", [f"data.root={root}"]).data.root == root
+    assert load_recipe("demo").data.label
+    assert load_recipe("demo", ["data.name=mnist"]).data.label is None
+    assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
+
+
+BAD = ("train.epochs", "=3", "seed.deep=3", "network.num_step=3", "train.epochs=three", "train.epochs=2024-01-01")
+
+
+@each_row("override", [*BAD, "train={epochs=3}"])
+def test_bad_overrides(override):
+    with pytest.raises(RecipeError, match=re.escape(override.partition("=")[0].partition(".deep")[0] or override)):
+        load_recipe("demo", [override])
+
+
+@each_row("content", [b"", b"\xff\xfe", b"seed = 1\nseed = 2", b"seed = = 1", b"#" * (1 << 20) + b"#"])
+def test_files_that_are_no_recipe(content, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match="data" if not content else r"x\.toml"):
+        load_recipe(path)
+
+
+def test_what_is_no_file_is_no_recipe(tmp_path):
+    """A pipe is not waited for; a run's recipe, and the known names, are pointed to."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").write_text("seed = 0\n")
+    os.mkfifo(tmp_path / "pipe")
+    for source, named in ((tmp_path / "pipe", "pipe"), (tmp_path / "run", r"recipe\.toml"), ("nope", "nope.*demo")):
+        with pytest.raises(RecipeError, match=named):
+            load_recipe(source)
+
+
+@each_row("text", ["[conv1, fc*]", "['conv1', fc*]", "[conv1,fc*"])
+def test_text_without_quotes_in_a_list_says_how_it_is_written(text):
+    with pytest.raises(RecipeError) as refused:
+        load_recipe("demo", [f"train.freeze={text}"])
+    _, said = shlex.split(str(refused.value).rpartition(": ")[2])
+    assert load_recipe("demo", [said]).train.freeze == ("conv1", "fc*")

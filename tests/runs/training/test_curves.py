@@ -18,15 +18,18 @@ from bntt.runs.training.curves import best_epoch, training_curves
 def rows(epochs, layers=3, every=1):
     """As ``metrics.jsonl`` has them; validation and firing rates in every so many epochs."""
     names = [f"conv{number + 1}" for number in range(layers)]
+    validated = {
+        epoch: {
+            "validation_accuracy": 0.9 - abs(epoch - epochs // 2) / 400,
+            "firing_rate": {name: 0.01 * (i + 1) for i, name in enumerate(names)},
+        }
+        for epoch in range(every - 1, epochs, every)
+    }
     return [
         {
-            "epoch": epoch,
-            "train_loss": 2.3 / (epoch + 1),
-            "train_accuracy": epoch / epochs,
-            "validation_accuracy": 0.9 - abs(epoch - epochs // 2) / 400 if (epoch + 1) % every == 0 else None,
-            "lr": 0.3 * 0.1 ** (4 * epoch // epochs),
-            "firing_rate": {name: 0.01 * (i + 1) for i, name in enumerate(names)} if (epoch + 1) % every == 0 else None,
-            "gamma": dict.fromkeys(names, 1 - epoch / (2 * epochs)),
+            **{"epoch": epoch, "train_loss": 2.3 / (epoch + 1), "train_accuracy": epoch / epochs},
+            **{"lr": 0.3 * 0.1 ** (4 * epoch // epochs), "gamma": dict.fromkeys(names, 1 - epoch / (2 * epochs))},
+            **validated.get(epoch, {"validation_accuracy": None, "firing_rate": None}),
         }
         for epoch in range(epochs)
     ]
@@ -48,13 +51,11 @@ def test_the_best_epoch_is_marked_and_epochs_without_a_value_are_passed_over():
     _, accuracy, _, rates, gamma = training_curves(rows(20, every=5))
     assert accuracy.lines[1].x == rates.lines[0].x == [5, 10, 15, 20]
     assert len(gamma.lines[0].x) == 20
-    (best,) = accuracy.levels
-    assert (best.value, best.at) == (10, "x")
-    equal = [{**row, "validation_accuracy": 0.5} for row in rows(4)]
-    assert best_epoch(equal) == (1, 0.5), "the first of equals, as a run keeps it"
-    grown = [{**row, "best": row["epoch"] in kept} for kept in ((1, 3), ()) for row in rows(5)]
-    assert best_epoch(grown[:5]) == (4, rows(5)[3]["validation_accuracy"]), "the last that was kept"
-    assert best_epoch(grown[5:]) is None
+    assert [(level.value, level.at) for level in accuracy.levels] == [(10, "x")]
+    assert best_epoch([{**row, "validation_accuracy": 0.5} for row in rows(4)]) == (1, 0.5), "the first of equals"
+    for kept, best in ((1, 3), 4), ((), None):  # the last that a run kept
+        found = best_epoch([{**row, "best": row["epoch"] in kept} for row in rows(5)])
+        assert (found and found[0]) == best
 
 
 def test_what_rows_do_not_have_has_no_chart_and_what_is_not_finite_is_open():
@@ -78,11 +79,9 @@ def read(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    tags = events.Tags()
-    images = {
-        tag: [Image.open(io.BytesIO(e.encoded_image_string)) for e in events.Images(tag)] for tag in tags["images"]
-    }
-    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in tags["scalars"]}, images
+    scalars, images = (events.Tags()[kind] for kind in ("scalars", "images"))
+    pictures = {tag: [Image.open(io.BytesIO(e.encoded_image_string)) for e in events.Images(tag)] for tag in images}
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in scalars}, pictures
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
@@ -94,15 +93,13 @@ def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
 
 def test_with_it_every_number_that_an_epoch_has(tmp_path):
     pytest.importorskip("tensorboard")
-    lacking = {"train_loss": 0.5, "lr": 0.3, "validation_accuracy": None, "firing_rate": None, "gamma": {"conv1": 0.5}}
     with curves.event_writer(tmp_path) as write:
         write(0, ROW, {"conv1": torch.tensor([[0.5, 0.0, 0.25]])})
-        write(1, lacking, {})
+        write(1, {"train_loss": 0.5, "validation_accuracy": None, "firing_rate": None, "gamma": {"conv1": 0.5}}, {})
         assert read(tmp_path)[0]["train_loss"] == [(0, 1.0), (1, 0.5)], "at once, not when the run ends"
     found, images = read(tmp_path)
     assert found.keys() == {*curves.EVERY_EPOCH, "firing_rate/conv1", "firing_rate/block1.after", "gamma/conv1"}
-    assert found["validation_accuracy"] == [(0, 0.25)]
-    assert found["firing_rate/block1.after"] == [(0, 0.5)]
+    assert [found[name] for name in ("validation_accuracy", "firing_rate/block1.after")] == [[(0, 0.25)], [(0, 0.5)]]
     assert found["gamma/conv1"] == [(0, 0.75), (1, 0.5)]
     (image,) = images["gammas/conv1"]
     assert [image.getpixel((channel, 0))[0] for channel in range(3)] == [255, 0, 127], "from 0 to the largest"

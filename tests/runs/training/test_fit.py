@@ -6,6 +6,7 @@ import torch
 import bntt
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.training import EpochRecord, Method, StepRecord, updates
+from tests.rows import each_row
 from tests.training.test_fit import build, data, loader
 
 
@@ -18,14 +19,17 @@ def held_out():
     return bntt.data.SampleLoader(data(12), 6)
 
 
-def test_it_trains_as_the_iterator_does_and_returns_every_record():
-    model, twin = build(), build()
-    expected = list(updates(twin, loader(), epochs=2, method=Method(lr=0.1), seed=5))
-    history = bntt.fit(model, loader(), epochs=2, method=Method(lr=0.1), seed=5)
+@each_row("average", [None, 0.5])
+def test_it_trains_as_the_iterator_does_and_returns_every_record(average):
+    """And where weights are averaged the model ends with the average."""
+    model, twin, method = build(), build(), Method(lr=0.1, average=average)
+    training = updates(twin, loader(), epochs=2, method=method, seed=5)
+    expected = list(training)
+    history = bntt.fit(model, loader(), epochs=2, method=method, seed=5)
     assert [one for one in history if isinstance(one, StepRecord | EpochRecord)] == expected
     assert history[-1] is history.epochs[-1] is history.best
     assert history.best.validation_loss is None
-    assert_same(model, twin)
+    assert_same(model, training.average if average else twin)
     assert not model.training
 
 
@@ -51,13 +55,3 @@ def test_validation_loss_is_the_mean_cross_entropy_of_the_held_out_samples():
         logits = model(inputs, index=index, draw=1 << 32)
         total += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
     assert epoch.validation_loss == pytest.approx(total / 12, rel=1e-6)
-
-
-def test_where_weights_are_averaged_the_model_ends_with_the_average():
-    model, twin = build(), build()
-    method = Method(lr=0.1, average=0.5)
-    bntt.fit(model, loader(), epochs=1, method=method)
-    training = updates(twin, loader(), epochs=1, method=method)
-    for _ in training:
-        pass
-    assert_same(model, training.average)

@@ -20,7 +20,7 @@ FILES = {
     "evaluation": CIFAR10, "activity": CIFAR10, "exit": CIFAR10,
     "exit-per-sample": CIFAR10, "energy": CIFAR10, "drift": CIFAR10,
     "equivalence": CIFAR10, "attack": "rivals-attack-bntt", "robust": "rivals-noise",
-    "stability": "stability", "neuron": "", "card": "", "deployment": "",
+    "stability": "stability", "neuron": "", "card": "",
 }  # fmt: skip
 ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
 

@@ -21,7 +21,7 @@ from bntt.nn.kinds import step_gamma
 from bntt.runs.directory import RunDirectory, restore_thresholds, usable
 from bntt.runs.environment import write_environment
 from bntt.runs.evaluation import combine_evaluations
-from bntt.runs.identity import check_same_network, rules_facts
+from bntt.runs.identity import check_same_network, lasting, rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
@@ -178,7 +178,7 @@ class TrainingRun:
             if result.best or self.held_out is None:
                 facts: dict[str, Any] = {"epoch": record.epoch, "validation_accuracy": result.validation_accuracy}
                 facts |= {"averaged": session.average is not None, "recipe": self.recipe_text, **self.rules}
-                write_checkpoint(run.best, session.weights(), facts | self.extra_facts)
+                write_checkpoint(run.best, session.weights(), facts | lasting(self.extra_facts, session.model))
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
             write_json_lines(run.metrics, self.rows)
@@ -238,7 +238,7 @@ class TrainingRun:
             "lines": self.rows,
             "recipe": self.recipe_text,
             **self.rules,
-            **self.extra_facts,
+            **lasting(self.extra_facts, self.session.model),
             "machine": machine_facts(self.session),
             "compute": {"recompute": network.compute.recompute, "crossovers": synapse.remembered()},
         }
