@@ -44,13 +44,12 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         wrong = f"{said}: give a number other than the {trained} it was trained with, 1 or more"
     elif steps < trained and longer:
         wrong = f"--longer {longer} adds steps, {said} is fewer than {trained}: leave out --longer"
-    elif steps > trained and (fixed or not encoder):
+    elif steps > trained and fixed:
         wrong = f"{said}: each sample has {trained} steps, no more"
-        if not fixed:
-            wrong = f"{said}: the encoder is your own: in Python, make one of {steps} steps, and use bntt.nn.retime"
+    elif steps > trained and not encoder:
+        wrong = f"{said}: the encoder is your own: in Python, make one of {steps} steps, and use bntt.nn.retime"
     elif steps > trained and longer is None:
-        ways = ", or --longer ".join(get_args(Longer))
-        wrong = f"{said} is more than the {trained} it was trained with: choose what added steps get, --longer {ways}"
+        wrong = f"{said} adds steps: choose what they get, --longer {', or --longer '.join(get_args(Longer))}"
     if wrong:
         raise ArgumentError(wrong)
     return Retiming(trained_steps=trained, steps=steps, how=longer or "truncate")

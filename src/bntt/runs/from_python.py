@@ -31,7 +31,7 @@ from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.build import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
-from bntt.training.objective import Distillation, name_of
+from bntt.training.objective import name_of
 from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
@@ -56,10 +56,7 @@ def describe_session(
         known |= {"name": built[0], **said}
     measured = next(one for one in (validation, test, loader) if isinstance(one, SampleLoader))
     named = (name for name, make in ENCODERS.items() if str(make(model.encoder.num_steps)) == str(model.encoder))
-    loss, about = session.loss, ""
-    if loss is not None:
-        taught, own = f"the table's and {loss}", f"your own, {name_of(loss)}, not the table's"
-        about = f" Its loss is {taught if isinstance(loss, Distillation) else own}."
+    about = "" if session.loss is None else f" Its loss is {name_of(session.loss)}."
     recipe = schema.Recipe(
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
@@ -190,8 +187,8 @@ def _samples(loader: Any, what: str) -> SampleSet:
     if {type(found), type(stored)} - {*get_args(SampleSet)}:  # a subclass may have its own batch()
         got = type(loader if found is None else stored).__name__
         raise TypeError(
-            f"a run directory keeps checksums of its samples: {what} must be a bntt.data.SampleLoader of an ImageSet, "
-            f"a FrameSet or a SequenceSet itself, got a {got}; without directory= any loader trains"
+            f"{what} must be a bntt.data.SampleLoader of an ImageSet, a FrameSet or a SequenceSet itself, got a {got}; "
+            f"without directory= any loader trains"
         )
     samples: SampleSet = found
     return samples
@@ -207,11 +204,7 @@ def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:
         for one in (train, found)
     )
     if ours != theirs:
-        told = [
-            f"{kind} of {shape}{f' by {order}' * bool(order)} and the classes {', '.join(classes):.80}"
-            for kind, shape, order, classes in (ours, theirs)
-        ]
-        raise ValueError(f"{what} samples must be like those of train, a {told[0]}; got a {told[1]}: make both alike")
+        raise ValueError(f"{what} samples must be like those of train, {ours}; got {theirs}")
     return found
 
 

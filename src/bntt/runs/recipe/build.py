@@ -79,10 +79,7 @@ class RecipeData:
 def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> RecipeData:
     """Load the recipe's dataset and split off its validation part."""
     if not recipe.data.name:
-        raise RecipeError(
-            'data.name: "" stands for samples given in Python, of which a run keeps only those that measure it: resume '
-            "with the same call of bntt.fit"
-        )
+        raise RecipeError('data.name: "" stands for samples given in Python: resume with the same call of bntt.fit')
     wanted, own = recipe.data, "root" in DATASETS[recipe.data.name].needs
     if own and not wanted.root:
         raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
@@ -90,16 +87,11 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     published, manifest = open_samples(wanted.name, framing, Path(wanted.root) if wanted.root else None, progress)
     count = round(wanted.validation * len(published.train))
     if not 0 < count < len(published.train):
-        raise RecipeError(
-            f"data.validation: {wanted.validation} of {len(published.train)} images leaves training or validation "
-            f"without images"
-        )
+        raise RecipeError(f"data.validation: {wanted.validation} leaves training or validation without images")
     with named_in_errors(f"data.validation: {wanted.validation} of {len(published.train)} images: "):
         every, validation, _ = split_validation(published.train, count, recipe.seed)
     if wanted.images and wanted.images > len(every):
-        raise RecipeError(
-            f"data.images: {wanted.images:,} requested, but validation leaves only {len(every):,} training images"
-        )
+        raise RecipeError(f"data.images: {wanted.images:,} requested, but validation leaves only {len(every):,}")
     train = some_of(every, wanted.images or len(every), recipe.seed)
     mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
     if min(std, default=1) == 0:
@@ -111,7 +103,9 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if manifest.check == "simulated" and "simulated" not in label:
         label += " (simulated)"
     if len(train) < len(every):
-        label += f", trained on {describe_subset(train, len(every))}"
+        seen, classes = len(train.labels.unique()), len(train.classes)
+        few = "" if seen == classes else f", with {seen} of the {classes} classes"
+        label += f", trained on {len(train):,} of {len(every):,}{few}"
     parts = [in_order(samples, wanted.order) for samples in (train, validation, published.test)]
     manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
     return RecipeData(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
@@ -148,18 +142,6 @@ def checksums(manifest: Manifest, order: str | None) -> dict[str, str]:
     if not order:
         return manifest.sha256
     return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
-
-
-def describe_subset(some: ImageSet | FrameSet, of: int) -> str:
-    """Describe how many samples were chosen, and from how many classes if some have none.
-
-    >>> import torch
-    >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
-    >>> describe_subset(data, 4000)
-    '2 of 4,000, with 2 of the 3 classes'
-    """
-    seen, classes = sum(count > 0 for count in some.labels.bincount().tolist()), len(some.classes)
-    return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
 
 
 def in_order(samples: ImageSet | FrameSet, order: str | None) -> SampleSet:
@@ -227,9 +209,8 @@ def require_device(name: str) -> None:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise DeviceError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]}); here: {', '.join(here)}"
-        ) from None
+        why = str(error).splitlines()[0]
+        raise DeviceError(f"device {name!r} cannot be used ({why}); here: {', '.join(here)}") from None
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -319,10 +300,7 @@ def build_model(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Spikin
         check_objective(network, recipe.train)
     smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
     if smallest < 2 and norm_facts_by_name(recipe.network.norm).batch_statistics:
-        raise RecipeError(
-            f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
-            f"which {recipe.network.norm} cannot normalise in a fully connected layer"
-        )
+        raise RecipeError(f"train.batch_size: {recipe.network.norm} cannot normalise batches of one image")
     network.compute = Compute(**asdict(recipe.compute))
     require(network.compute, device)
     model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
@@ -356,9 +334,7 @@ def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
     if "image_size" not in takes:
         return {"in_channels": channels}
     if height != width:
-        raise RecipeError(
-            f"network.name: {name} takes square images, these are {height}x{width}; data.size makes a folder's square"
-        )
+        raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}: set data.size")
     return {"in_channels": channels, "image_size": height}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -164,11 +163,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = tables_of(f"value = {text}")["value"]
     except ValueError:
         if text.strip()[:1] == "[":
-            quoted = ", ".join(f'"{word}"' for word in re.findall(r"""[^][,\s'"]+""", text))
-            raise RecipeError(
-                f"-s {override}: quote texts in a list, and quote the list for the shell: "
-                f"-s {shlex.quote(f'{key}=[{quoted}]')}"
-            ) from None
+            raise RecipeError(f"-s {override}: quote texts in a list, and quote the list for the shell") from None
         value = text
     option = keys_of().get(key.strip())
     if option and not option.accepts(value) and option.accepts(text):

@@ -17,7 +17,7 @@ from bntt.analysis.measurements import register
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown
 from bntt.analysis.stability import AlongGradient
 from bntt.charts.records import Axis, Bar, Bars, Figure, HeatMap, Line, Lines, map_over_steps
-from bntt.charts.section import Cell, Section, Table, count, number, share
+from bntt.charts.section import Cell, Section, Table
 
 MOMENT = 7
 """Updates that take as long as the measurements at one moment: gradients at seven places."""
@@ -138,15 +138,8 @@ class StabilityResult(Result):
         for network in self._all("network"):
             rows = tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items())
             tables.append(Table(f"Starts of {network} that failed: {self._length}", heads, rows))
-        columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
-        starts = tuple(
-            (Cell(one.network), Cell(one.norm), number(one.rate, "g"), count(one.start + 1), share(one.accuracy),
-             count(one.updates), Cell(one.failed, mark="bad" if one.failed else ""))
-            for one in self.cells
-        )  # fmt: skip
-        folded = (Table(f"Every start: {self._length}", columns, starts),)
         charts = tuple(chart for figure in self.figures() for chart in figure.charts)
-        return Section("Stability of training", words=(words,), tables=tuple(tables), charts=charts, folded=folded)
+        return Section("Stability of training", words=(words,), tables=tuple(tables), charts=charts)
 
     def figures(self) -> list[Figure]:
         return [

@@ -91,9 +91,7 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
         try:
             read_checkpoint(run.best)
         except CheckpointError as error:
-            way = "--forget-best resumes, and the best is then chosen from later epochs"
-            if not recipe.data.name:
-                way = "with samples given in Python only a new run can go on: take another directory"
+            way = "--forget-best chooses from later epochs" if recipe.data.name else "take another directory"
             raise CheckpointError(f"{error}: the best epoch's weights are lost; {way}") from None
     return found, changed
 
@@ -182,9 +180,7 @@ def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
         there = (
             "weights, and no checkpoint step-* to resume from" if trains else "a training (train.epochs = 0 is none)"
         )
-        raise CheckpointError(
-            f"{run.path} has {there}: nothing is overwritten; take another name, or delete the directory"
-        )
+        raise CheckpointError(f"{run.path} has {there}: take another name, or delete the directory")
     if run.best.is_file() and not resumes:
         check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
     return resumes
@@ -233,19 +229,17 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
         batches = math.ceil(samples / wanted)
         smallest = samples // batches if key == "train" else math.ceil(samples / batches)
         if smallest < count:
-            raise RecipeError(
-                f"{key}.batch_size: {wanted} makes batches of {smallest} out of {samples:,} {kind} samples, fewer "
-                f"than there are processes, {count}: each of them needs a sample of every batch"
-            )
+            made = f"makes batches of {smallest} out of {samples:,} {kind} samples"
+            raise RecipeError(f"{key}.batch_size: {wanted} {made}, fewer than there are processes, {count}")
     found = {**data.manifest.sha256, **data.facts()["samples"]}
     if (first := processes.on_rank0(lambda: found)) != found:
         raise DataError(f"process {rank} found other data than process 0: {found} in place of {first}")
     if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum different tables
         ours = find_backend("cpu").available
         if processes.on_rank0(lambda: ours) != ours:
+            has = "has" if ours else "lacks"
             raise BackendError(
-                f"process {rank} {'has' if ours else 'lacks'} the compiled kernels, unlike process 0: install bntt "
-                f"alike for both, or set compute.backend=reference"
+                f"process {rank} {has} the compiled kernels, unlike process 0: set compute.backend=reference"
             )
 
 
@@ -293,11 +287,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
         last = {name: value for name, value in own.items() if name.startswith("readout.")}
         weights = {name: value for name, value in weights.items() if not name.startswith("readout.")} | last
     if wrong := misfits(weights, own):
-        raise RecipeError(
-            f"init: {recipe.init.source} is another network than this recipe's ({wrong[0]}): name, width, "
-            f"norm and neuron of the network must be the same, and channels and size of the images; an ANN may have "
-            f"another norm with batch statistics, but neither TEBN nor TAB"
-        )
+        same = "name, width, norm and neuron, channels and size of the images must be the same"
+        raise RecipeError(f"init: {recipe.init.source} is another network than this recipe's ({wrong[0]}): {same}")
     model.network.load_state_dict(weights)
     return {**facts, "changed": said}
 
@@ -333,9 +324,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict
     assert recipe.init.run is not None
     run = load_run(recipe.init.run, overrides=as_here)
     if run.recipe.convert.ann:
-        raise RecipeError(
-            f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
-        )
+        raise RecipeError(f"init.run: {run.path} is a converted network: begin with its ANN, convert.ann")
     before, cost = run.checkpoint_facts.get("init", {}), RunDirectory(run.path).training_cost()
     whole = {name: None if value is None else value + (before.get(name) or 0) for name, value in cost.items()}
     origin = {"run": str(run.path), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256, **whole}
@@ -398,10 +387,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
         "seed": (ann.seed, recipe.seed),
     }
     if wrong := [f"{key} = {its!r}, which must be {ours!r}" for key, (its, ours) in same.items() if its != ours]:
-        raise RecipeError(
-            f"convert.ann: {place} has {'; '.join(wrong)} for this recipe: an ANN of the same plan, which held out the "
-            f"same images"
-        )
+        raise RecipeError(f"convert.ann: {place} has {'; '.join(wrong)} for this recipe")
     return loaded
 
 
