@@ -149,32 +149,31 @@ def test_a_last_gamma_near_zero_is_told(run):
         assert ("0.01 in fc1" in done.warning) == near
 
 
-@each_row(
-    ("steps", "longer", "named"),
-    [(3, None, "--num-steps 3"), (0, None, "--num-steps 0"), (2, "hold", "--longer hold"), (5, None, "--num-steps 5")],
-)
-def test_what_is_not_said_or_cannot_be(steps, longer, named, run):
-    with pytest.raises(ArgumentError, match=named):
-        retiming_of(run[0], steps, longer)
-
-
 ROWS = {"data": {"order": "rows"}, "encoder": {"name": "sequence"}, "network": {"name": "mlp", "num_steps": 28}}
-FRAMES = {"data": {"name": "n-mnist"}, "encoder": {"name": "frames"}}
+FRAMES = {"data": {"name": "n-mnist"}, "encoder": {"name": "frames"}, "network": {"num_steps": 4}}
 
 
-def test_samples_with_steps_of_their_own_have_no_more():
-    for tables, fewer, more in ((ROWS, 14, 30), (FRAMES, 2, 6)):
-        recipe = parse_recipe(changed(**tables))
-        assert retiming_of(recipe, fewer, None).how == "truncate"
-        for longer in (None, "hold", "interpolate", "re-estimate"):
-            with pytest.raises(ArgumentError, match=f"--num-steps {more}"):
-                retiming_of(recipe, more, longer)
+@each_row(
+    ("tables", "steps", "longer", "named"),
+    [
+        ({}, 4, None, "--num-steps 4"),
+        ({}, 0, None, "--num-steps 0"),
+        ({}, 2, "hold", "--longer hold"),
+        ({}, 5, None, "--num-steps 5"),
+        *((ROWS, 30, longer, "--num-steps 30") for longer in (None, "hold")),  # each sample has its own steps
+        *((FRAMES, 6, longer, "--num-steps 6") for longer in (None, "interpolate", "re-estimate")),
+    ],
+)
+def test_what_is_not_said_or_cannot_be(tables, steps, longer, named):
+    recipe = parse_recipe(changed(**tables))
+    assert retiming_of(recipe, 3, None).how == "truncate"
+    with pytest.raises(ArgumentError, match=named):
+        retiming_of(recipe, steps, longer)
 
 
 @each_row("norm", ["none", "layer"])
-def test_without_statistics_there_is_nothing_to_take_anew(norm):
-    recipe = tiny.recipe(network={"norm": norm})
-    data = tiny.parts(recipe)
+def test_without_statistics_there_is_nothing_to_take_anew(norm, run):
+    recipe, data = tiny.edited(run[0], network={"norm": norm}), run[1]
     model = build_model(recipe, data)
     assert retimed(model, recipe, data, retiming_of(recipe, 6, "hold"), "cpu")[0].encoder.num_steps == 6
     with pytest.raises(ArgumentError, match=r"--longer re-estimate: network\.norm"):

@@ -40,17 +40,6 @@ def test_what_cannot_be_measured_is_refused(run, tmp_path):
         get_measurement("drifts")
 
 
-def test_what_was_kept_is_not_reported_as_work():
-    """The time left is by the pace of what is done."""
-    told = []
-    progress = Progress(lambda done, total: told.append((done, total)))
-    progress.expect(100)
-    progress.skip(90)
-    progress(5)
-    assert told == [(0, 10), (5, 10)]
-    assert (progress.done, progress.total) == (95, 100)
-
-
 def test_a_model_that_was_changed_is_not_the_runs(tmp_path):
     opened = load_run(copied_run(tmp_path).path)
     assert measure("drift", opened, images=50, folder=str(tmp_path / "out")).images == 50

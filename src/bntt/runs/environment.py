@@ -65,12 +65,10 @@ def _processor() -> str:
 NUMERICS = 1
 """Version of the numerics, raised by hand when the same recipe gives different numbers than before.
 
-A result is reused only if it was made under the same version. If you change what a training computes, on purpose or
-not, ``tests/golden/test_losses.py`` fails: its small trainings must give the recorded losses. Then raise the version by
-one, record the losses again (``python -m tests.golden.make_losses``) and say under *Numerics* in CHANGELOG.md what
-changed. If only recipes that use one option give other numbers, give that option a version of its own in
-:mod:`bntt.runs.identity` instead, and no other result is thrown away. A change that only rounds sums
-differently does not count: the losses agree to 1e-9 in float64.
+A result is reused only under the same version. If ``tests/golden/test_losses.py`` fails, raise the version by one,
+record the losses again (``python -m tests.golden.make_losses``) and say under *Numerics* in CHANGELOG.md what changed.
+If only recipes that use one option give other numbers, give that option a version in :mod:`bntt.runs.identity`. Sums
+that only round differently do not count: the losses agree to 1e-9 in float64.
 """
 
 

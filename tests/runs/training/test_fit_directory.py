@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import re
-import sys
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -19,7 +16,7 @@ from bntt.data import FrameSet, ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, CurrentBlock, EncoderFacts, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
-from bntt.runs import from_python, parts
+from bntt.runs import from_python
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
@@ -229,58 +226,36 @@ class Fading:
 
 @torch.random.fork_rng()  # PyTorch's layers draw their start values
 def test_a_network_whose_norms_have_no_one_name_is_measured_as_any_other(tmp_path):
-    for norm, encoder in ((BNTT(8, 4), bntt.PoissonEncoder(4)), (bntt.LayerNorm(8), Fading())):
-        first = SpikingBlock(nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), BNTT(8, 4), LIF(leak=0.9))
-        total = Residual({"body": CurrentBlock(nn.Linear(8, 8), norm)}, after=NeuronBlock(LIF(leak=0.9)))
-        model = bntt.SpikingClassifier(encoder, SpikingNetwork([first, total], Readout(nn.Linear(8, 3))))
-        run = tmp_path / type(norm).__name__
-        fitted(run, model, epochs=1, test=unseen())
-        opened = bntt.load_run(run, model=model)
-        assert opened.facts.norm == ("bntt" if isinstance(norm, BNTT) else "")
-        expected = bntt.analysis.evaluate(model, unseen(), draws=1).accuracy.mean
-        assert measure("evaluate", opened, draws=1).accuracy == expected
-        assert measure("exit", opened).steps <= 4
-        assert "block1" in measure("drift", opened, layer="block1").layers
+    first = SpikingBlock(nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), BNTT(8, 4), LIF(leak=0.9))
+    body = {"body": CurrentBlock(nn.Linear(8, 8), bntt.LayerNorm(8))}
+    blocks = [first, Residual(body, after=NeuronBlock(LIF(leak=0.9)))]
+    model = bntt.SpikingClassifier(Fading(), SpikingNetwork(blocks, Readout(nn.Linear(8, 3))))
+    fitted(tmp_path / "run", model, epochs=1, test=unseen())
+    opened = bntt.load_run(tmp_path / "run", model=model)
+    assert opened.facts.norm == ""
+    expected = bntt.analysis.evaluate(model, unseen(), draws=1).accuracy.mean
+    assert measure("evaluate", opened, draws=1).accuracy == expected
+    assert measure("exit", opened).steps <= 4
+    assert "block1" in measure("drift", opened, layer="block1").layers
     assert measure("evaluate", opened).draws == 5
     with pytest.raises(ArgumentError, match="--num-steps 6"):
         measure("evaluate", opened, num_steps=6, longer="hold")
 
 
-MODEL = """
-import bntt
-from tests.runs.training.test_fit_directory import own
-
-{decorator}
-def own_model():
-    return {returned}own()
-"""
-
-
-@torch.random.fork_rng()  # PyTorch's layers draw their start values
-def test_the_command_line_says_how_to_measure_a_network_put_together(tmp_path, monkeypatch, capsys):
-    """The advice is followed word for word, in the folder of the run."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(bntt.register, "REGISTERED", registered := dict(bntt.register.REGISTERED))
-    for module in (parts, from_python):
-        monkeypatch.setattr(module, "REGISTERED", registered)
-    for module in ("my_model", "wrong"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    fitted(Path("runs/mine"), own(), epochs=1, test=unseen())
-    assert cli.main(["exit", "runs/mine"]) == 4
-    said = capsys.readouterr().err.replace("\n", " ")
-    decorator, options = re.search(r"@\S+\)", said)[0], re.search(r"(--with \S+) before the verb", said)[1].split()
-    Path("wrong.py").write_text(MODEL.format(decorator=decorator, returned="lambda: "))
-    Path(options[1]).write_text(MODEL.format(decorator=decorator, returned=""))
-    try:
-        assert cli.main(["--with", "wrong.py", "exit", "runs/mine"]) == 4
-        assert "is a function" in capsys.readouterr().err.replace("\n", " ")
-        registered.pop("model=mine")
-        for verb in (["exit"], ["activity"], ["export", "--out", "mine.safetensors"]):
-            assert cli.main([*options, verb[0], "runs/mine", *verb[1:]]) == 0, capsys.readouterr().err
-        assert json.loads(Path("runs/mine/exit.json").read_text())["test_images"] == 9
-    finally:
-        parts.LOADED.clear()
+@patch.dict(bntt.register.REGISTERED)
+def test_a_network_put_together_is_opened_by_the_name_of_its_run_as_the_command_line_says(tmp_path, capsys):
+    run = tmp_path / "mine"
+    fitted(run, own(), epochs=1, test=unseen())
+    bntt.register.model("mine")(lambda: own)
+    assert cli.main(["exit", str(run)]) == 4
+    assert "is a function" in (said := capsys.readouterr().err.replace("\n", " "))
+    assert "@bntt.register.model('mine')" in said
+    assert "--with my_model.py before the verb" in said
+    del bntt.register.REGISTERED["model=mine"]
+    bntt.register.model("mine")(own)
+    for verb in (["exit"], ["activity"], ["export", "--out", str(tmp_path / "mine.safetensors")]):
+        assert cli.main([verb[0], str(run), *verb[1:]]) == 0, capsys.readouterr().err
+    assert json.loads((run / "exit.json").read_text())["test_images"] == 9
 
 
 def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch, capsys):
@@ -346,19 +321,18 @@ def test_sequences_keep_their_order_and_features_leave_without_pictures(tmp_path
 class Louder(bntt.PoissonEncoder):
     """An encoder with a setting that it does not print, and counts that training moves."""
 
-    def __init__(self, gain):
-        super().__init__(4, mean=[0.5], std=[0.25])
-        self.gain, self.calls = gain, 0
-        self.register_buffer("seen", torch.zeros(1))
-
     def forward(self, images, **call):
         self.calls += 1
-        self.seen += len(images)
         return self.gain * super().forward(images, **call)
 
 
-def encoded(encoder):
+def encoded(encoder, **settings):
+    vars(encoder).update(settings)
     return bntt.SpikingClassifier(encoder, own().network)
+
+
+def louder(gain):
+    return encoded(Louder(4, mean=[0.5], std=[0.25]), gain=gain, calls=0)
 
 
 def hooked(model):
@@ -370,7 +344,7 @@ def hooked(model):
     ("begun", "other", "named"),
     [
         (own, lambda: hooked(own()), "touched"),
-        (lambda: encoded(Louder(1.0)), lambda: encoded(Louder(2.0)), r"encoder\.gain"),
+        (lambda: louder(1.0), lambda: louder(2.0), r"encoder\.gain"),
         (own, lambda: encoded(bntt.PoissonEncoder(4, mean=[0.25], std=[0.25])), r"encoder\.mean"),
     ],
 )

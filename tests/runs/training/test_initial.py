@@ -177,20 +177,14 @@ def test_the_ann_can_teach_what_it_begins_and_goes_on_after_a_stop(anns, tmp_pat
 
 def test_who_cannot_teach(source):
     of = recipe(init={"run": str(source), "distil": 0.5})
-    data = parts(of)
-    classes = tuple(f"{name}s" for name in data.train.classes)
+    data, third = parts(of), Processes()
+    third.rank, third.on_rank0 = 2, lambda work: work().replace("teacher ", "teacher another ")
+    others = replace(data.train, classes=tuple(f"{name}s" for name in data.train.classes))
     small = replace(data.train, images=data.train.images[..., :20])
-
-    class Third(Processes):
-        rank = 2
-
-        def on_rank0(self, work):
-            return work().replace("teacher ", "teacher another ")
-
     for train, processes, named in (
-        (replace(data.train, classes=classes), Processes(), "other classes"),
+        (others, Processes(), "other classes"),
         (small, Processes(), "cannot take"),
-        (data.train, Third(), "process 2"),
+        (data.train, third, "process 2"),
     ):
         with pytest.raises(RecipeError, match=rf"init\.distil: .*{named}"):
             load_teacher(of, replace(data, train=train), processes)

@@ -28,7 +28,8 @@ from bntt.training.processes import Processes
 from tests.processes import Processes as Threads
 from tests.rows import each_row
 from tests.runs import tiny
-from tests.training.test_fit import build, data
+from tests.training.test_fit import build
+from tests.training.test_fit import data as images
 
 
 class Later(Processes):
@@ -104,8 +105,8 @@ def test_parts_of_your_own_may_lie_elsewhere_on_another_host(monkeypatch):
 
 def loader_of(kind, share):
     if kind == "part":
-        return PartLoader(data(), torch.arange(2, 25), 5, share=share)
-    return SampleLoader(data(23), 4, share=share)
+        return PartLoader(images(), torch.arange(2, 25), 5, share=share)
+    return SampleLoader(images(23), 4, share=share)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("part", 2), ("part", 4), ("whole", 2), ("whole", 4)])
@@ -134,46 +135,33 @@ def test_one_alone_has_the_whole():
     assert combine_activities(own.activity, Processes()) is own.activity
 
 
-@pytest.fixture(scope="module")
-def small():
-    recipe = tiny.recipe()
-    return recipe, tiny.parts(recipe)
-
-
 CONVERTED = {"network": {"norm": "none", "leak": 1.0}, "convert": {"ann": "runs/ann"}}
 
 
 @each_row(
-    ("tables", "named"),
+    ("tables", "resuming", "named"),
     [
-        ({"train": {"batch_size": 3}}, r"train\.batch_size"),
-        ({"evaluate": {"batch_size": 3}}, r"evaluate\.batch_size: .* validation"),
-        ({"evaluate": {"images": 2}}, r"evaluate\.batch_size: .* test"),
-        (CONVERTED, r"convert\.ann"),
+        ({"train": {"batch_size": 3}}, False, r"train\.batch_size"),
+        ({"evaluate": {"batch_size": 3}}, False, r"evaluate\.batch_size: .* validation"),
+        ({"evaluate": {"images": 2}}, False, r"evaluate\.batch_size: .* test"),
+        (CONVERTED, False, r"convert\.ann"),
+        ({**CONVERTED, "train": {"epochs": 0}}, True, r"convert\.ann"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(tables, named, small):
-    recipe, parts = small
+def test_what_cannot_be_shared_is_refused(tables, resuming, named, run):
+    recipe, data, *_ = run
     wrong = tiny.edited(recipe, **tables)
-    check_shareable(wrong, parts, Processes(), resuming=False)
-    check_shareable(recipe, parts, Later(), resuming=False)
+    check_shareable(wrong, data, Processes(), resuming=resuming)
+    check_shareable(recipe, data, Later(), resuming=resuming)
+    check_shareable(tiny.edited(recipe, **CONVERTED), data, Later(), resuming=True)  # once it is made
     with pytest.raises(RecipeError, match=named):
-        check_shareable(wrong, parts, Later(), resuming=False)
+        check_shareable(wrong, data, Later(), resuming=resuming)
 
 
-def test_a_conversion_goes_on_by_many_once_it_is_made(small):
-    recipe, parts = small
-    hybrid = tiny.edited(recipe, **CONVERTED)
-    check_shareable(hybrid, parts, Later(), resuming=True)
-    with pytest.raises(RecipeError, match=r"convert\.ann"):
-        check_shareable(tiny.edited(hybrid, train={"epochs": 0}), parts, Later(), resuming=True)
-
-
-def test_processes_with_other_data_or_other_kernels_are_refused(small):
-    recipe, parts = small
-    with pytest.raises(DataError, match="process 2"):
-        check_shareable(recipe, parts, Later(lambda found: {**found, "train": 7}), resuming=False)
+def test_processes_with_other_data_or_other_kernels_are_refused(run):
+    recipe, data, *_ = run
     kernels = Later(lambda found: not found if isinstance(found, bool) else found)
-    with pytest.raises(BackendError, match="process 2"):
-        check_shareable(recipe, parts, kernels, resuming=False)
-    check_shareable(tiny.edited(recipe, compute={"backend": "reference"}), parts, kernels, resuming=False)
+    for error, processes in ((DataError, Later(lambda found: {**found, "train": 7})), (BackendError, kernels)):
+        with pytest.raises(error, match="process 2"):
+            check_shareable(recipe, data, processes, resuming=False)
+    check_shareable(tiny.edited(recipe, compute={"backend": "reference"}), data, kernels, resuming=False)

@@ -35,8 +35,7 @@ def test_the_directory_tells_the_whole_run(run):
 
 def test_the_best_epoch_on_validation_is_kept(run):
     *_, folder, epochs = run
-    best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.epoch))
-    facts = read_facts(folder.best)
+    best, facts = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.epoch)), read_facts(folder.best)
     assert (facts["epoch"], facts["validation_accuracy"]) == (best.epoch, best.validation_accuracy)
     assert [epoch.epoch for epoch in epochs if epoch.best][-1] == best.epoch
 

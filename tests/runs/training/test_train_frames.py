@@ -1,27 +1,32 @@
-"""Recordings from files to accuracy: prepared, trained on, measured, opened again, and what is refused of them."""
+"""Recordings from files to accuracy, and images as sequences: trained on, measured, opened again, and refused."""
 
-import os
-import shutil
+import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from bntt.analysis.measurement import Progress
 from bntt.analysis.neuron import NeuronArguments, measure_neuron
-from bntt.data import FrameSet
+from bntt.cli.main import main
+from bntt.data import FrameSet, samples
 from bntt.data.events.binning import to_frames
 from bntt.data.events.formats import read_aedat4
+from bntt.io.checkpoint import CheckpointError
 from bntt.io.errors import DataError
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
+from bntt.runs.identity import check_same_data
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_data, build_model, framing_of, input_shape, training_loader
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests import fakes
 from tests.data.events import aedat4_files
+from tests.runs import tiny
+from tests.runs.recipe.test_schema import changed
+from tests.runs.tiny import parts
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -105,37 +110,19 @@ def aedat4(seed):
 OWN = {"name": "events", "frames": {"size": 12, "format": "aedat4"}}
 
 
-def test_from_aedat4_files_to_accuracy(tmp_path):
-    pytest.importorskip("aedat")
+def test_aedat4_files_become_frames_with_their_package(monkeypatch, tmp_path):
     root = fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
-    wanted, run = recipe(tmp_path, **OWN), new_run_directory("events", tmp_path)
+    wanted = recipe(tmp_path, **OWN)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "aedat", None)
+        with pytest.raises(DataError, match=r"bntt\[events\]"):
+            build_data(wanted)
+    assert not list((tmp_path / "cache").iterdir())
+    pytest.importorskip("aedat")
     data = build_data(wanted)
     expected = to_frames(read_aedat4(root / "cat" / "cat_0.aedat4"), framing_of(wanted).binning).counts
     assert any(torch.equal(expected, one) for one in [*data.train.frames, *data.test.frames])
     assert data.manifest.details["events"] == 3000
-    list(train_run(wanted, data, run))
-    assert evaluate_run(wanted, data, run).images == 2
-
-
-def test_aedat4_without_its_package(monkeypatch, tmp_path):
-    fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
-    monkeypatch.setitem(sys.modules, "aedat", None)
-    with pytest.raises(DataError, match=r"bntt\[events\]"):
-        build_data(recipe(tmp_path, **OWN))
-    assert not list((tmp_path / "cache").iterdir())
-
-
-@pytest.mark.data
-def test_a_real_aedat4_recording_is_read(tmp_path):
-    """Among recordings made by hand, of the same sensor."""
-    pytest.importorskip("aedat")
-    real = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "events" / "tonic_sample.aedat4"
-    if not real.is_file():
-        pytest.skip("BNTT_TEST_DATA names no folder with events/tonic_sample.aedat4")
-    root = tmp_path / "recordings"
-    fakes.write_recordings(root, lambda seed: aedat4_files.recording(seed, 300, height=240, width=320), ".aedat4")
-    shutil.copy(real, root / "dog" / "real.aedat4")
-    assert build_data(recipe(tmp_path, **OWN)).manifest.details["events"] == 3000 + 111_954
 
 
 def test_simulated_recordings_are_labelled(tmp_path):
@@ -144,3 +131,60 @@ def test_simulated_recordings_are_labelled(tmp_path):
     own = {"name": "events", "frames": {"size": 12, "format": "aedat2"}, "data": {"label": "mine"}}
     labels = [build_data(recipe(tmp_path, **changes)).label for changes in ({"name": "cifar10-simulated"}, own)]
     assert labels == ["cifar10-simulated", "mine (simulated)"]
+
+
+ROWS = {
+    "data": {"order": "rows", "validation": 0.01},
+    "encoder": {"name": "sequence"},
+    "network": {"name": "mlp", "num_steps": 28, "width": 0.125},
+}
+
+
+def of_rows(**tables):
+    return tiny.recipe(**{name: {**ROWS.get(name, {}), **tables.get(name, {})} for name in ROWS | tables})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    of = of_rows()
+    run, _ = tiny.trained(of, parts(of), tmp_path_factory.mktemp("runs"))
+    return of, run
+
+
+def test_the_parts_are_sequences_of_the_same_images_whose_features_the_network_takes():
+    data, images = build_data(of_rows()), build_data(parse_recipe(changed(data={"validation": 0.01})))
+    x = data.test.batch(torch.arange(3))
+    assert torch.equal(x, images.test.batch(torch.arange(3)).squeeze(1))
+    assert (data.mean, data.std) == (images.mean, images.std)
+    assert {**images.manifest.sha256, "order": samples.digest_of("rows", 784)} == data.manifest.sha256
+    model = build_model(of_rows(), data)
+    assert model.network.blocks["fc1"].norm.num_steps == model.encoder.num_steps == 28
+    assert torch.allclose(model.encoder(x)[3], (x[:, 3] - data.mean[0]) / data.std[0], atol=1e-5)
+    assert model(x).shape == (3, 10)
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits(trained, tmp_path):
+    of, straight = trained
+    assert load_run(straight.path).image_shape == (1, 28, 28)
+    stopped = tiny.stopped(of, parts(of), tmp_path)
+    list(train_run(of, parts(of), stopped, resume=True))
+    tiny.assert_same(stopped, straight)
+
+
+def test_another_permutation_is_other_data(tmp_path, monkeypatch):
+    of = of_rows(data={"order": "permuted"}, network={"num_steps": 784})
+    (tmp_path / "environment.json").write_text(json.dumps(build_data(of).facts()))
+    check_same_data(tmp_path, build_data(of).manifest)
+    monkeypatch.setattr(samples, "places", lambda pixels: torch.arange(pixels).flip(0))
+    with pytest.raises(CheckpointError, match=r"other data.*order"):
+        check_same_data(tmp_path, build_data(of).manifest)
+
+
+def test_verbs_take_it_but_those_for_images(trained, tmp_path, capsys):
+    run = str(trained[1].path)
+    for verb, *flags in (("robust", "--sigmas", "0.1"), ("attack", "--attack", "square")):
+        assert main([verb, run, *flags]) == 2
+        assert "was trained on sequences" in capsys.readouterr().err
+    Image.effect_noise((28, 28), 80).save(tmp_path / "bars.png")
+    assert main(["predict", str(tmp_path / "bars.png"), "--run", run, "--json"]) == 0
+    assert '"stable_from"' in capsys.readouterr().out

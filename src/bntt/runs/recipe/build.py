@@ -36,15 +36,6 @@ SampleSet = ImageSet | FrameSet | SequenceSet
 """Sample sets that a recipe trains on and measures."""
 
 
-WITHOUT: dict[Split, str] = {
-    "test": "call bntt.fit again with test=, which adds them and does not train again",
-    "validation": "what is chosen, such as an exit, needs some: train in a new directory by bntt.fit(validation=...); "
-    "--split test measures without them where a verb only measures",
-    "train": "a run of bntt.fit keeps only their checksums",
-}
-"""What to do if a run of :func:`bntt.fit` was not given the samples of a split."""
-
-
 @dataclass(frozen=True)
 class RecipeData:
     """Samples of a recipe: training and validation are two parts of the published training split."""
@@ -72,7 +63,9 @@ class RecipeData:
         """Return the samples of a split."""
         found: SampleSet = getattr(self, split)
         if not len(found):
-            raise DataError(f"{self.label}: there are no {split} samples: {WITHOUT[split]}")
+            raise DataError(
+                f"{self.label}: there are no {split} samples: bntt.fit keeps those of validation= and test="
+            )
         return found
 
 

@@ -16,7 +16,7 @@ from bntt.analysis.measurement import ArgumentError, Measurement, Progress
 from bntt.analysis.measurements import register
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown
 from bntt.analysis.stability import AlongGradient
-from bntt.charts.records import Axis, Bar, Bars, Figure, HeatMap, Line, Lines, map_over_steps
+from bntt.charts.records import Axis, Bar, Bars, Figure, HeatMap, map_over_steps
 from bntt.charts.section import Cell, Section, Table
 
 MOMENT = 7
@@ -60,7 +60,6 @@ class StabilityArguments:
 FAILED = Axis("starts that failed", percent=True, low=0, high=1)
 MIXED = "a batch of all classes"
 """Setting of starts whose gradients count; older starts took a folder's first batch, which has only one class."""
-DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
 
 
 class Moment(Record):
@@ -145,7 +144,6 @@ class StabilityResult(Result):
         return [
             Figure(self.title, self._failures()),
             Figure(self.title, self._gradients(), stem="gradients"),
-            Figure(self.title, self._losses(), stem="losses"),
         ]
 
     @property
@@ -198,21 +196,6 @@ class StabilityResult(Result):
             )
             for norm, (start, moment) in last.items()
         ]
-
-    def _losses(self) -> list[Lines]:
-        moments = [moment.along for start in self.shown.values() for moment in start.moments]
-        top = max((v for along in moments for v in (along.start, *along.loss) if v is not None), default=None)
-        loss, charts = Axis("loss", low=0, high=top and 1.05 * top), []
-        for norm, start in self.shown.items():
-            lines = []
-            for moment in start.moments:
-                along, name = moment.along, f"after {moment.updates} updates"
-                far = [0.0, *(eta / start.rate for eta in along.steps)]
-                lines.append(Line(name, far, [along.start, *along.loss], name))
-                lines.append(Line(f"{name}, promised", far, [along.start, *along.predicted], name, dashed=True))
-            note = f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient predicts"
-            charts.append(Lines(f"{norm}: loss along the gradient of one batch", DISTANCE, loss, lines, note=note))
-        return charts
 
     @property
     def failed_starts(
