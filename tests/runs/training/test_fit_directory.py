@@ -274,13 +274,13 @@ def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path
 
 
 def test_a_network_that_was_changed_is_not_what_its_builder_makes():
+    """A leak that was learned is a weight."""
     model, learns = build(), bntt.models.mlp(hidden=(8,), num_steps=3, learn_leak=True)
-    assert builder_of(model.network)[0] == "mlp"
-    model.network.blocks["fc1"].norm.eps = 0.5
-    assert builder_of(model.network) is None
     with torch.no_grad():
         learns.blocks["fc1"].lif.leak_logit.add_(1)
-    assert builder_of(learns)[0] == "mlp", "a leak that was learned is a weight"
+    assert builder_of(model.network)[0] == builder_of(learns)[0] == "mlp"
+    model.network.blocks["fc1"].norm.eps = 0.5
+    assert builder_of(model.network) is None
 
 
 def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_to_be_the_methods(tmp_path):
@@ -373,20 +373,10 @@ def test_a_hook_that_a_loaded_run_lacks_is_told(tmp_path):
         assert not bntt.load_run(tmp_path / "run").model.encoder._forward_hooks
 
 
-class Turned(bntt.SpikingClassifier):
-    def forward(self, x, **options):
-        return super().forward(x, **options).roll(1, 1)
-
-
-def test_a_classifier_with_answers_of_its_own_is_trained_and_not_measured_by_other_answers(tmp_path):
-    plain, hooked = build(), build()
-    hooked.network.register_forward_hook(lambda network, args, logits: -logits)
-    train = SampleLoader(data(), 10)
-    for model, named in ((Turned(plain.encoder, plain.network), "forward"), (hooked, "network has a hook")):
-        for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
-            with pytest.raises(TypeError, match=named):
-                bntt.fit(model, train, epochs=1, **given)
-        assert len(bntt.fit(model, train, epochs=1).epochs) == 1
-        for analysis in (bntt.analysis.evaluate, bntt.analysis.count_operations):
-            with pytest.raises(TypeError, match=named):
-                analysis(model, train)
+def test_a_network_with_answers_of_its_own_is_trained_and_not_measured_by_other_answers(tmp_path):
+    model, train = build(), SampleLoader(data(), 10)
+    model.network.register_forward_hook(lambda network, args, logits: -logits)
+    for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
+        with pytest.raises(TypeError, match="network has a hook"):
+            bntt.fit(model, train, epochs=1, **given)
+    assert len(bntt.fit(model, train, epochs=1).epochs) == 1
