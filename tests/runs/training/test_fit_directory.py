@@ -289,7 +289,7 @@ def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_
     fitted(run, model, method=None, optimizer=own, loss=torch.nn.functional.cross_entropy)
     with pytest.raises(bntt.data.DataError, match="no train samples"):
         measure("evaluate", run, split="train")
-    assert {"SGD.", "cross_entropy,"} < {*load_recipe(run / "recipe.toml").notes.split()}
+    assert {"SGD.", "cross_entropy."} < {*load_recipe(run / "recipe.toml").notes.split()}
     with pytest.raises(CheckpointError, match="cross_entropy"):
         fitted(run, model, method=None, optimizer=own)
     fitted(tmp_path / "taught", build(), epochs=1, loss=Distillation(model))
