@@ -49,7 +49,8 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     elif steps > trained and not encoder:
         wrong = f"{said}: the encoder is your own: in Python, make one of {steps} steps, and use bntt.nn.retime"
     elif steps > trained and longer is None:
-        wrong = f"{said} adds steps: choose what they get, --longer {', or --longer '.join(get_args(Longer))}"
+        ways = ", or --longer ".join(get_args(Longer))
+        wrong = f"{said} is more than the {trained} it was trained with: choose what added steps get, --longer {ways}"
     if wrong:
         raise ArgumentError(wrong)
     return Retiming(trained_steps=trained, steps=steps, how=longer or "truncate")

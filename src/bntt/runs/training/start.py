@@ -91,7 +91,9 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
         try:
             read_checkpoint(run.best)
         except CheckpointError as error:
-            way = "--forget-best chooses from later epochs" if recipe.data.name else "take another directory"
+            way = "--forget-best resumes, and the best is then chosen from later epochs"
+            if not recipe.data.name:
+                way = "take another directory"
             raise CheckpointError(f"{error}: the best epoch's weights are lost; {way}") from None
     return found, changed
 
