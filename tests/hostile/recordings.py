@@ -1,10 +1,10 @@
-"""Recordings of event cameras: the seeds and readers of :mod:`tests.data.event_fuzz`."""
+"""Recordings of event cameras: the seeds and readers of :mod:`tests.data.damaged`."""
 
 from __future__ import annotations
 
 from bntt.data.events.binning import Binning, to_frames
 from bntt.io.errors import DataError
-from tests.data.event_fuzz import FOREIGN, SEEDS
+from tests.data.damaged import FOREIGN, SEEDS
 from tests.hostile.format import Format, as_file
 
 

@@ -3,12 +3,10 @@
 import ctypes
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from bntt.io.memory import keep_freed_memory, resident
+from bntt.io.memory import keep_freed_memory
 
 PROBE = """
 import resource, sys
@@ -36,14 +34,3 @@ def test_elsewhere_nothing_is_done_or_said(platform, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object() if platform == "linux" else 1 / 0)
     keep_freed_memory()
-
-
-def test_windows_is_asked_for_the_working_set(monkeypatch):
-    def tell(process, counters, size):
-        counters._obj[1:3] = 7, 5
-
-    kernel = SimpleNamespace(GetCurrentProcess=lambda: 1, K32GetProcessMemoryInfo=tell)
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: kernel)
-    monkeypatch.setattr(Path, "exists", lambda self: False)  # no /proc
-    assert (resident(), resident("VmHWM")) == (5, 7)

@@ -233,7 +233,6 @@ def _describe_frames(found: Mapping[str, Any]) -> str:
     lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole
     said = [f"{found['events']:,} events, {lost}; cells of {bits}; {found['empty']:.1%} of the frames are empty"]
     said += [f"{found['left_out']:,} words of the files are not events of pixels"] if found["left_out"] else []
-    said += [f"{found['again']} recordings are duplicates within their part"] if found["again"] else []
     return "; ".join(said)
 
 

@@ -83,9 +83,8 @@ def download(
                 file.write(chunk)
                 progress(done, size)
         if done != size or hasher.hexdigest() != md5:
-            raise DataError(
-                f"{url} sent {done} bytes with MD5 {hasher.hexdigest()}; the distributor publishes {size} and {md5}"
-            )
+            published = f"the distributor publishes {size} and {md5}"
+            raise DataError(f"{url} sent {done} bytes with MD5 {hasher.hexdigest()}; {published}")
         part.replace(target)
     except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
         raise DataError(f"could not download {url}: {error}; fetch it by hand and pass it with --from") from None
@@ -178,7 +177,7 @@ def prepare(
         found = _download(name, dataset, progress)
     if found is None:
         here = f"{name} is not prepared with these frames" if kind else f"{name} is not here"
-        raise DataError(f"{here}: {'; or '.join(ways_to_get(name, framing))}")
+        raise DataError(f"{here}: {'; or '.join(ways_to_get(name))}")
     folder = prepared_folder(name, found, framing)
     if isinstance(framing, Framing) and kind:
         simulated = None if "root" in dataset.needs else bool(dataset.simulated)
@@ -237,7 +236,7 @@ def open_samples(
 
 def _check_source(name: str, root: Path | None, framing: Way | None, manifest: Manifest) -> None:
     source = Path(manifest.source)
-    again = f"bntt data prepare {name} --from {root or source}" + (f" {framing.flags()}" if framing else "")
+    again = f"bntt data prepare {name} --from {root or source}" + (", with the same flags" if framing else "")
     if root is not None and str(root.expanduser().resolve()) != manifest.source:
         raise DataError(f"{name} was prepared from {source}, not from {root}; to change that: {again}")
     if manifest.fingerprint and source.exists():
@@ -291,13 +290,14 @@ def _download(name: str, dataset: Dataset, progress: Progress) -> Path:
     return folder if len(dataset.published) > 1 else folder / dataset.published[0].name
 
 
-def ways_to_get(name: str, framing: Way | None = None) -> list[str]:
+def ways_to_get(name: str) -> list[str]:
     """List the commands that fetch a dataset; none for one that is built in."""
-    dataset, how = DATASETS[name], f" {framing.flags()}" if framing else ""
+    dataset = DATASETS[name]
     if dataset.make:
         return []
     ways = [f"bntt data simulate {dataset.simulated} makes its recordings"] if dataset.simulated else []
-    ways += [f"bntt data prepare {name} --from PATH{how}, where PATH is {dataset.expects}"]
+    flags = " --steps T --size SIDE" if dataset.formats else ""
+    ways += [f"bntt data prepare {name} --from PATH{flags}, where PATH is {dataset.expects}"]
     ways += [f"bntt data prepare {name} --download"] if dataset.published else []
     ways += [f"install a package that puts it in {path} (Debian: dataset-{name})" for path in dataset.usual]
     return ways
@@ -319,12 +319,11 @@ def prepare_events(
     kind: EventFormat,
     *,
     name: str,
-    test_share: float = TEST_SHARE,
     simulated: bool | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest."""
-    files = _parts(root, kind, test_share)
+    files = _parts(root, kind)
     listed, split = recordings_fingerprint(root, kind, files), split_digest(files)
     labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}
     size = [binning.num_steps, 2, binning.height, binning.width]
@@ -345,9 +344,8 @@ def prepare_events(
                     made = is_simulated(path)
                     if simulated not in (None, made):
                         said, wanted = ("is", "a camera") if made else ("is not", "the simulator")
-                        raise DataError(
-                            f"{path} {said} simulated: {name} are recordings of {wanted}; use the dataset 'events'"
-                        )
+                        use = f"{name} are recordings of {wanted}; use the dataset 'events'"
+                        raise DataError(f"{path} {said} simulated: {use}")
                     with refusing(path, ValueError):
                         frames = to_frames(events, binning)
                     file.add(frames.counts)
@@ -358,14 +356,8 @@ def prepare_events(
                     progress(sum(map(len, contents.values())), total)
             sums[part], bits[part] = digest(target), file.bits
         write_json(new / SPLIT, {"sha256": split, **{part: list(found) for part, found in files.items()}})
-        details = {
-            "binning": asdict(binning),
-            "split": split,
-            "again": refuse_overlap(contents),
-            **counted,
-            "empty": empty / total,
-            "bits": bits,
-        }
+        refuse_overlap(contents)
+        details = {"binning": asdict(binning), "split": split, **counted, "empty": empty / total, "bits": bits}
         counts = {part: len(recordings) for part, recordings in files.items()}
         check = "simulated" if counted["simulated"] else "unchecked"
         manifest = Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
@@ -374,7 +366,7 @@ def prepare_events(
 
 def recordings_fingerprint(root: Path, kind: EventFormat, files: Recordings | None = None) -> str:
     """Compute the ``fingerprint`` in the manifest of these recordings, without reading them."""
-    parts = (files or _parts(root, kind, TEST_SHARE)).values()
+    parts = (files or _parts(root, kind)).values()
     return listing_digest(root, sorted(path for part in parts for path in part.values()))
 
 
@@ -382,7 +374,7 @@ def _label(recording: str) -> str:
     return recording.partition("/")[0]
 
 
-def _parts(root: Path, kind: EventFormat, test_share: float) -> Recordings:
+def _parts(root: Path, kind: EventFormat) -> Recordings:
     """Return the recordings of each part."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected a folder with one folder of {kind.ending} files per class")
@@ -408,7 +400,7 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> Recordings:
         if part.folders and not any(len(parts) == 1 and wanted(file) for parts, file in part.files):
             raise DataError(f"{place} has only one part: add train or test (or val), or move the classes out of it")
     every = _recordings(listing, place, kind, wanted)
-    return {part: {name: every[name] for name in names} for part, names in split_recordings(every, test_share).items()}
+    return {part: {name: every[name] for name in names} for part, names in split_recordings(every).items()}
 
 
 def _recordings(
@@ -432,7 +424,7 @@ def split_digest(split: Mapping[str, Iterable[str]]) -> str:
     return digest_of_text("".join(f"{part} {name}\n" for part in PARTS for name in split[part]))
 
 
-def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> dict[str, list[str]]:
+def split_recordings(names: Iterable[str]) -> dict[str, list[str]]:
     """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
     classes = defaultdict[str, list[str]](list)
     for name in sorted(names):
@@ -441,8 +433,7 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> di
     for label, members in classes.items():
         if len(members) < 2:
             raise DataError(f"class {label} has {len(members)} recording: training and test need one each")
-        count = min(max(1, round(len(members) * test_share)), len(members) - 1)
-        test |= set(sorted(members, key=digest_of_text)[:count])
+        test |= set(sorted(members, key=digest_of_text)[: max(1, round(len(members) * TEST_SHARE))])
     every = [name for members in classes.values() for name in members]
     return {"train": [name for name in every if name not in test], "test": [name for name in every if name in test]}
 
@@ -455,13 +446,11 @@ def content_of(events: Events) -> str:
     return hasher.hexdigest()
 
 
-def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
+def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> None:
     """Refuse the same recording in two parts."""
-    seen, again = dict[str, tuple[str, str]](), 0
+    seen = dict[str, tuple[str, str]]()
     for part, digests in contents.items():
         for name, content in digests.items():
             other, first = seen.setdefault(content, (part, name))
             if other != part:
                 raise DataError(f"{name} ({part}) and {first} ({other}) are the same recording: remove one")
-            again += first != name
-    return again

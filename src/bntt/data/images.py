@@ -173,9 +173,8 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     with refusing(f"{path} is not a whole gzip file", gzip.BadGzipFile, zlib.error, EOFError), opened as file:
         header, expected = file.read(4 + 4 * dimensions), bytes((0, 0, 8, dimensions))  # 8: unsigned bytes
         if len(header) < 4 + 4 * dimensions or header[:4] != expected:
-            raise DataError(
-                f"{path}: an IDX file of {dimensions} dimensions begins with {expected.hex()}, got {header[:4].hex()}"
-            )
+            begins = f"begins with {expected.hex()}, got {header[:4].hex()}"
+            raise DataError(f"{path}: an IDX file of {dimensions} dimensions {begins}")
         sizes = struct.unpack(f">{dimensions}I", header[4:])
         count, most = math.prod(sizes), min(path.stat().st_size * (DEFLATE_MOST if packed else 1), LARGEST_IDX)
         values = file.read(count + 1) if 0 < count <= most else b""
@@ -279,11 +278,6 @@ class Fitting:
         """Return the tag that distinguishes the prepared folder of these images from others of the same dataset."""
         return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
 
-    def flags(self) -> str:
-        """Return the conversion as flags of ``bntt data prepare``."""
-        size = [f"--size {self.size} --fit {self.fit}"] if self.size else []
-        return " ".join([*size, *([f"--mode {self.mode}"] if self.mode else [])])
-
     def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
         """Convert an image, uint8 ``[C, H, W]``, to this mode and size; also describe the changes."""
         channels = {None: len(pixels), "gray": 1, "rgb": 3}[self.mode]
@@ -318,10 +312,8 @@ def stacked(
         for row, (file, _) in enumerate(files):
             pixels, _ = fitting.applied(decode(file))
             if pixels.shape != shape:
-                raise DataError(
-                    f"{file.where} is {list(pixels.shape)} (channels, height, width), {first.where} is {list(shape)}: "
-                    f"{_help(pixels.shape, shape)}"
-                )
+                sizes = f"is {list(pixels.shape)} (channels, height, width), {first.where} is {list(shape)}"
+                raise DataError(f"{file.where} {sizes}: {_help(pixels.shape, shape)}")
             images[row] = pixels
             done += 1
             progress(done, sum(map(len, parts)))

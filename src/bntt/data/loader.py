@@ -81,10 +81,8 @@ class SampleLoader:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, SampleSet):
-            raise TypeError(
-                f"data must be an ImageSet, a FrameSet or another SampleSet, got {type(self.data).__name__}: fit and "
-                f"evaluate also take a DataLoader of PyTorch"
-            )
+            had = f"{type(self.data).__name__}: fit and evaluate also take a DataLoader of PyTorch"
+            raise TypeError(f"data must be an ImageSet, a FrameSet or another SampleSet, got {had}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
         for name, fits, expected in (

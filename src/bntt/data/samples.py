@@ -60,9 +60,8 @@ Samples = TypeVar("Samples", bound=SampleSet)
 def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str) -> None:
     """Refuse labels that do not name a class of each sample."""
     if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise ValueError(
-            f"labels must be int64, one for each of {count} {what}s, got {labels.dtype} {list(labels.shape)}"
-        )
+        had = f"{labels.dtype} {list(labels.shape)}"
+        raise ValueError(f"labels must be int64, one for each of {count} {what}s, got {had}")
     wrong, most = ((labels < 0) | (labels >= len(classes))).nonzero().flatten().tolist(), len(classes) - 1
     if wrong:
         label = f"label {int(labels[wrong[0]])} of {what} {wrong[0]}"
@@ -177,10 +176,8 @@ class FrameSet:
         frames = self.frames
         known = frames.dtype in (torch.uint8, torch.uint16) or frames.is_floating_point()
         if not known or frames.ndim not in (3, 5) or 0 in frames.shape[1:]:
-            raise ValueError(
-                f"frames must be [N, T, C, H, W] or [N, T, F], all but N 1 or more, uint8 or uint16 counts or floating "
-                f"point, got {frames.dtype} {list(frames.shape)}"
-            )
+            known = "[N, T, C, H, W] or [N, T, F], all but N 1 or more, uint8 or uint16 counts or floating point"
+            raise ValueError(f"frames must be {known}, got {frames.dtype} {list(frames.shape)}")
         if frames.is_floating_point() and not torch.isfinite(frames).all():
             first = int((~torch.isfinite(frames)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"frames must be finite, sample {first} is not: a NaN membrane would never fire again")

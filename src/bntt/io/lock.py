@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,17 +25,9 @@ def hold_run(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunLockedError(
-            f"{path} is held by {_holder(owner)}: one process per directory; wait until it ends or stop it"
-        ) from None
-    facts = {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
+        raise RunLockedError(f"{path} is held by {_holder(owner)}: wait until it ends, or stop it") from None
     try:
-        write_json(owner, facts)
+        write_json(owner, {"pid": os.getpid(), "host": platform.node()})
         yield
     finally:
         try:
@@ -51,6 +40,6 @@ def hold_run(path: Path) -> Iterator[None]:
 def _holder(owner: Path) -> str:
     try:
         facts = read_json(owner)
-        return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
+        return f"process {facts['pid']} on {facts['host']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"

@@ -15,22 +15,10 @@ def resident(key: str = "VmRSS") -> int:
     if status.exists():
         lines = status.read_text(encoding="ascii").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-    if sys.platform == "win32":
-        return _working_set(key)
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
-
-
-def _working_set(key: str) -> int:
-    """Return what Windows counts: the working set now, or for "VmHWM" its largest size."""
-    counters = (ctypes.c_size_t * 9)(72)  # PROCESS_MEMORY_COUNTERS of 64 bits: its size, the peak, the value now
-    kernel = ctypes.CDLL("kernel32")
-    kernel.GetCurrentProcess.restype = ctypes.c_void_p
-    process = ctypes.c_void_p(kernel.GetCurrentProcess())
-    kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), 72)
-    return counters[1 if key == "VmHWM" else 2]
 
 
 def forget_peak() -> None:

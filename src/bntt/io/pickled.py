@@ -49,9 +49,7 @@ OLD_PICKLES = 5
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """Read the weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``."""
     if TorchVersion(torch.__version__) < SAFE:
-        raise CheckpointError(
-            f"{path} is not read: the loader of PyTorch {torch.__version__} has known holes, which {SAFE} closed"
-        )
+        raise CheckpointError(f"{path} is not read: PyTorch {torch.__version__} has holes that {SAFE} closed")
     payload = read_file(path, LARGEST, CheckpointError)
     with refusing(f"{path} is damaged, or no file of weights", error=CheckpointError):
         check_pickled(payload)

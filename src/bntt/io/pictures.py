@@ -50,9 +50,8 @@ def decoded(read: Callable[[], bytes], where: str) -> Described:
         try:
             image = Image.open(io.BytesIO(read()), formats=FORMATS)
         except UnidentifiedImageError:
-            raise DataError(
-                f"{where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): convert it, or move it away"
-            ) from None
+            known = f"no image of the formats {', '.join(FORMATS)}"
+            raise DataError(f"{where} cannot be decoded ({known}): convert it, or move it away") from None
         fault, frames = "", getattr(image, "n_frames", 1)
         if image.width * image.height > PIXELS:
             fault = f"has {image.width}x{image.height} pixels, more than {PIXELS}"

@@ -1,4 +1,4 @@
-"""Events to frames against a loop written out, and that no event is lost."""
+"""Events, and their frames against a loop written out: none is lost, and what cannot be is refused."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,43 @@ import torch
 from bntt.data.events import binning
 from bntt.data.events.binning import Binning, Events, count_edges, time_edges, to_frames
 from tests.rows import each_row
+
+GOOD = {"t": [3, 3, 8, 9], "x": [0, 3, 1, 2], "y": [2, 0, 1, 1], "p": [0, 1, 1, 0]}
+
+
+def build(height=3, width=4, **changes):
+    arrays = {name: np.array(values) for name, values in {**GOOD, **changes}.items()}
+    return Events(**arrays, height=height, width=width)
+
+
+def test_duration_counts_both_ends_and_a_part_is_a_view():
+    events = build()
+    assert (len(events), events.duration, build(t=[5, 5, 5, 5]).duration) == (4, 7, 1)
+    part = events[1:3]
+    assert (part.t.tolist(), part.x.tolist(), part.height, part.width) == ([3, 8], [3, 1], 3, 4)
+    assert all(np.shares_memory(getattr(part, name), getattr(events, name)) for name in "txyp")
+
+
+@each_row(
+    ("make", "named"),
+    [
+        (lambda: build(t=[3, 3, 8, 7]), "event 3: time .* 8 to 7"),
+        (lambda: build(x=[0, 4, 1, 2]), "event 1: .* x .*3, got 4"),
+        (lambda: build(x=[-1, 3, 1, 2]), "event 0: .* x .*3, got -1"),
+        (lambda: build(y=[2, 0, 3, 1]), "event 2: .* y .*2, got 3"),
+        (lambda: build(p=[0, 1, 1, 2]), "event 3: .* polarity .*got 2"),
+        (lambda: build(p=[0, -1, 1, 0]), "event 1: .* polarity .*got -1"),
+        (lambda: build(p=[0, 1]), r"\[\(4,\), \(4,\), \(4,\), \(2,\)\]"),
+        (lambda: build(t=np.array([3, 3, 8, 9], np.int32)), "t .* int32"),
+        (lambda: build(width=0), "3 and 0"),
+        (lambda: build(height=1 << 20), "1048576 and 4"),
+        (lambda: build()[4:], "no event"),
+        (lambda: build()[::-1], "time"),
+    ],
+)
+def test_events_that_cannot_be(make, named):
+    with pytest.raises(ValueError, match=named):
+        make()
 
 
 def some(count=5000, height=34, width=40, span=100_000, seed=0):
@@ -32,106 +69,70 @@ def by_hand(events, chosen):
 @each_row("table", [1 << 20, 0])
 @each_row("by", ["time", "count"])
 @each_row("shape", [(20, 34, 40), (7, 17, 11), (1, 1, 1), (3, 33, 39)])
-def test_the_frames_are_those_of_the_loop(shape, by, table, monkeypatch):
+def test_the_frames_are_those_of_the_loop_for_places_of_any_integer_type(shape, by, table, monkeypatch):
     monkeypatch.setattr(binning, "LARGEST_TABLE", table)
     events, chosen = some(1500), Binning(*shape, by=by)
     frames = to_frames(events, chosen)
     assert torch.equal(frames.counts.long(), by_hand(events, chosen))
-    assert int(frames.counts.long().sum()) == len(events)
     binary = to_frames(events, Binning(*shape, by=by, cells="binary"))
     assert torch.equal(binary.counts, (frames.counts.long() > 0).to(torch.uint8))
     assert (frames.saturated, binary.saturated) == (0, 0)
+    for kind in ("u1", "i2", "u4", "i8", "u8"):
+        other = Events(events.t, *(getattr(events, name).astype(kind) for name in "xyp"), events.height, events.width)
+        assert torch.equal(to_frames(other, chosen).counts, frames.counts), kind
 
 
-@each_row(("height", "width"), [(42, 42), (48, 48), (128, 128)])
-def test_the_sizes_of_dvs_cifar10_keep_every_event(height, width):
-    events = some(3000, 128, 128)
-    counts = to_frames(events, Binning(20, height, width)).counts
-    assert (counts.dtype, int(counts.long().sum())) == (torch.uint8, 3000)
-    every = Events(
-        np.zeros(128 * 128, np.int64), *np.indices((128, 128)).reshape(2, -1), np.zeros(128 * 128, int), 128, 128
-    )
-    assert to_frames(every, Binning(1, height, width)).counts[0, 0].min() > 0, "every cell has pixels"
+@each_row("side", [42, 48, 128])
+def test_at_the_sizes_of_dvs_cifar10_every_cell_has_pixels(side):
+    pixels = np.indices((128, 128)).reshape(2, -1)
+    every = Events(np.zeros(128 * 128, np.int64), *pixels, np.zeros(128 * 128, int), 128, 128)
+    counts = to_frames(every, Binning(1, side, side)).counts
+    assert (counts.dtype, counts[0, 0].min() > 0, int(counts.long().sum())) == (torch.uint8, True, 128 * 128)
 
 
-def test_the_last_event_is_in_the_last_step():
-    counts = to_frames(some(), Binning(9, 4, 4)).counts
-    assert (counts.long().flatten(1).sum(1) > 0).all()
-
-
-def test_all_at_one_time():
-    events = some(100, span=1)
-    by_time, by_count = (to_frames(events, Binning(4, 34, 40, by=by)) for by in ("time", "count"))
+def test_the_last_event_is_in_the_last_step_and_empty_frames_are_counted():
+    assert (to_frames(some(), Binning(9, 4, 4)).counts.long().flatten(1).sum(1) > 0).all()
+    by_time, by_count = (to_frames(some(100, span=1), Binning(4, 34, 40, by=by)) for by in ("time", "count"))
     assert by_time.counts.long().flatten(1).sum(1).tolist() == [100, 0, 0, 0]
     assert by_count.counts.long().flatten(1).sum(1).tolist() == [25, 25, 25, 25]
     assert (by_time.empty, by_count.empty) == (0.75, 0)
-
-
-def test_more_steps_than_events():
-    events = some(3)
-    assert count_edges(events, 7).tolist() == [0, 0, 0, 1, 1, 2, 2, 3]
-    frames = to_frames(events, Binning(7, 34, 40, by="count"))
+    few = some(3)
+    assert count_edges(few, 7).tolist() == [0, 0, 0, 1, 1, 2, 2, 3]
+    frames = to_frames(few, Binning(7, 34, 40, by="count"))
     assert (int(frames.counts.long().sum()), frames.empty) == (3, pytest.approx(4 / 7))
 
 
 def test_times_as_far_apart_as_they_can_be():
     zeros = np.zeros(3, np.int64)
     events = Events(np.array([-(2**62), 0, 2**62]), zeros, zeros, zeros, 1, 1)
-    assert time_edges(events, 4).tolist() == [0, 1, 1, 2, 3] or time_edges(events, 4).tolist() == [0, 1, 2, 2, 3]
+    assert time_edges(events, 4).tolist() in ([0, 1, 1, 2, 3], [0, 1, 2, 2, 3])
 
 
 def same_cell(count):
     return Events(np.arange(count), *(np.zeros(count, np.int64) for _ in range(3)), 2, 2)
 
 
-@each_row(("count", "kind"), [(255, torch.uint8), (256, torch.uint16), (65_535, torch.uint16)])
-def test_a_full_cell_widens(count, kind):
-    frames = to_frames(same_cell(count), Binning(1, 2, 2))
-    assert (frames.counts.dtype, int(frames.counts.long()[0, 0, 0, 0]), frames.saturated) == (kind, count, 0)
-
-
-def test_a_full_cell_saturates_by_choice_and_says_so():
+def test_a_full_cell_widens_or_saturates_by_choice_and_says_so():
+    for count, kind in ((255, torch.uint8), (256, torch.uint16), (65_535, torch.uint16)):
+        frames = to_frames(same_cell(count), Binning(1, 2, 2))
+        assert (frames.counts.dtype, int(frames.counts.long()[0, 0, 0, 0]), frames.saturated) == (kind, count, 0)
     frames = to_frames(same_cell(600), Binning(2, 2, 2, beyond="saturate"))
     assert (frames.counts.dtype, frames.counts.long().sum().item(), frames.saturated) == (torch.uint8, 510, 90)
     assert to_frames(same_cell(255), Binning(1, 2, 2, beyond="saturate")).saturated == 0
 
 
-def test_a_cell_that_16_bits_do_not_hold():
-    with pytest.raises(ValueError, match="a cell of step 0 holds 65536 events, more than 65535: take more steps"):
-        to_frames(same_cell(65_536), Binning(1, 2, 2))
-
-
-def test_frames_larger_than_the_sensor():
-    with pytest.raises(ValueError, match="frames of 35x40 are larger than the sensor, 34x40"):
-        to_frames(some(), Binning(1, 35, 40))
-
-
-def test_choices_that_there_are_not():
-    for options, message in (
-        ({"by": "events"}, 'by must be "time" or "count", got \'events\''),
-        ({"cells": "on"}, 'cells must be "counts" or "binary", got \'on\''),
-        ({"beyond": "wrap"}, 'beyond must be "widen" or "saturate", got \'wrap\''),
-        ({"num_steps": 0}, "num_steps must be a whole number, 1 or more, got 0"),
-        ({"width": -1}, "width must be a whole number, 1 or more, got -1"),
+def test_frames_that_cannot_be(no_hook):
+    for events, chosen, named in (
+        (same_cell(65_536), Binning(1, 2, 2), "step 0 holds 65536"),
+        (some(), Binning(1, 35, 40), "35x40"),
     ):
-        binning = Binning(2, 2, 2)
-        vars(binning).update(options)  # past the checks of types that tests have
-        with pytest.raises(ValueError, match=message):
-            binning.__post_init__()
-
-
-@each_row("table", [1 << 20, 0])
-@each_row("kind", ["u1", "i2", "u4", "i8", "u8"])
-def test_places_of_any_integer_type(kind, table, monkeypatch):
-    monkeypatch.setattr(binning, "LARGEST_TABLE", table)
-    events, chosen = some(500), Binning(3, 17, 11)
-    other = Events(events.t, *(getattr(events, name).astype(kind) for name in "xyp"), events.height, events.width)
-    assert torch.equal(to_frames(other, chosen).counts, to_frames(events, chosen).counts)
-
-
-@each_row("name", "xyp")
-def test_places_that_are_no_integers_are_refused(name):
-    events = some(50)
-    vars(events)[name] = getattr(events, name) * 0.5  # past the checks of types that tests have
-    with pytest.raises(TypeError, match="same_kind"):
-        to_frames(events, Binning(3, 17, 11))
+        with pytest.raises(ValueError, match=named):
+            to_frames(events, chosen)
+    for option in ({"by": "events"}, {"cells": "on"}, {"beyond": "wrap"}, {"num_steps": 0}, {"width": -1}):
+        with pytest.raises(ValueError, match=next(iter(option))):
+            Binning(**{"num_steps": 2, "height": 2, "width": 2} | option)
+    for name in "xyp":
+        events = some(50)
+        vars(events)[name] = getattr(events, name) * 0.5
+        with pytest.raises(TypeError, match="same_kind"):
+            to_frames(events, Binning(3, 17, 11))

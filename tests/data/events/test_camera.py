@@ -9,9 +9,7 @@ import torch
 
 from bntt.data import fashion_mnist_bundled
 from bntt.data.events import camera as module
-from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import Camera, _crossings, _enlarged, _loop, simulate
-from bntt.data.events.formats import aedat2_bytes, read_aedat2
 from tests.rows import each_row
 
 QUIET = Camera(noise=0.0, mismatch=0.0)
@@ -124,17 +122,7 @@ def test_no_recording_has_more_than_the_most(number):
     events, threshold = simulate(noise, index=number)
     assert len(events) <= 20_000
     assert threshold > 0.2
-    with pytest.raises(ValueError, match=r"the noise alone is .* events, a recording has 100 at most"):
+    with pytest.raises(ValueError, match=r"noise .* 100"):
         simulate(noise, index=number, camera=Camera(most=100))
-    with pytest.raises(ValueError, match="a camera's threshold cannot be 0"):
+    with pytest.raises(ValueError, match="threshold"):
         Camera(threshold=0.0)
-
-
-def test_written_and_read_event_by_event(tmp_path):
-    events, _ = simulate(image())
-    path = tmp_path / "one.aedat"
-    path.write_bytes(aedat2_bytes(events))
-    read = read_aedat2(path)
-    for name in "txyp":
-        assert np.array_equal(getattr(read, name), getattr(events, name)), name
-    assert int(to_frames(read, Binning(20, 42, 42)).counts.sum()) == len(events)

@@ -18,21 +18,13 @@ from bntt.registry import check_options
 LARGEST_SIDE = 1 << 15
 
 
-class EventFault(ValueError):
-    """Invalid event; ``event`` is its number, None if there is no event at all."""
-
-    def __init__(self, message: str, event: int | None = None) -> None:
-        super().__init__(message)
-        self.event = event
-
-
 @dataclass(frozen=True)
 class Events:
     """Events of one recording, in order of time.
 
     Raises:
-        EventFault: (a ValueError) if there is no event, the arrays differ in length, an event lies outside the sensor,
-            has a polarity that is neither 0 nor 1, or a time earlier than the event before it.
+        ValueError: if there is no event, the arrays differ in length, an event lies outside the sensor, has a polarity
+            that is neither 0 nor 1, or a time earlier than the event before it.
 
     >>> events = Events(np.array([5, 5, 9]), np.array([0, 3, 1]), np.array([2, 0, 1]), np.array([1, 0, 1]), 3, 4)
     >>> len(events), events.duration, events[1:].t
@@ -57,20 +49,20 @@ class Events:
     def __post_init__(self) -> None:
         shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]
         if self.t.ndim != 1 or len(set(shapes)) > 1 or self.t.dtype != np.int64:
-            raise EventFault(f"t must be int64 microseconds, and x, y, p as long, got {self.t.dtype} and {shapes}")
+            raise ValueError(f"t must be int64 microseconds, and x, y, p as long, got {self.t.dtype} and {shapes}")
         if not (0 < self.height <= LARGEST_SIDE and 0 < self.width <= LARGEST_SIDE):
-            raise EventFault(f"a sensor has 1 to {LARGEST_SIDE} rows and columns, got {self.height} and {self.width}")
+            raise ValueError(f"a sensor has 1 to {LARGEST_SIDE} rows and columns, got {self.height} and {self.width}")
         if not len(self.t):
-            raise EventFault("there is no event")
+            raise ValueError("there is no event")
         for name, values, past in (("x", self.x, self.width), ("y", self.y, self.height), ("p", self.p, 2)):
             if values.min() < 0 or values.max() >= past:
                 first = int(((values < 0) | (values >= past)).argmax())
                 what = "polarity 0 or 1" if name == "p" else f"{name} from 0 to {past - 1}"
-                raise EventFault(f"expected {what}, got {values[first]}", first)
+                raise ValueError(f"event {first}: expected {what}, got {values[first]}")
         falls = self.t[1:] < self.t[:-1]
         if falls.any():
             first = int(falls.argmax()) + 1
-            raise EventFault(f"time falls from {self.t[first - 1]} to {self.t[first]}", first)
+            raise ValueError(f"event {first}: time falls from {self.t[first - 1]} to {self.t[first]}")
 
     def __len__(self) -> int:
         return len(self.t)
@@ -156,10 +148,8 @@ def to_frames(events: Events, binning: Binning) -> Frames:
     [[[[0, 1]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
     """
     if binning.height > events.height or binning.width > events.width:
-        raise ValueError(
-            f"frames of {binning.height}x{binning.width} are larger than the sensor, {events.height}x{events.width}: "
-            f"events are counted in cells of one pixel or more; take a smaller size (data.frames.size, --size)"
-        )
+        sizes = f"frames of {binning.height}x{binning.width} are larger than the sensor, {events.height}x{events.width}"
+        raise ValueError(f"{sizes}: take a smaller size (data.frames.size, --size)")
     shape = (binning.num_steps, 2, binning.height, binning.width)
     cells, edges = _cells(events, binning), EDGES[binning.by](events, binning.num_steps)
     counts = np.zeros((binning.num_steps, int(np.prod(shape[1:]))), np.uint16)

@@ -96,10 +96,7 @@ def simulate(
     logs = np.log(camera.dark + np.stack(list(_loop(image, angle, camera)))).reshape(camera.pictures, -1)
     spread, background, threshold = _thresholds(seed, camera), _background(keys, camera), camera.threshold
     if len(background[0]) > camera.most:
-        raise ValueError(
-            f"the noise alone is {len(background[0])} events, a recording has {camera.most} at most: choose a smaller "
-            f"noise or size, or a larger most, than Camera(noise={camera.noise:g}, size={camera.size})"
-        )
+        raise ValueError(f"the camera's noise alone is {len(background[0])} events, most is {camera.most}")
     while True:
         fired = [*_crossings(logs, threshold * spread, camera), background]
         count = sum(len(t) for t, _, _ in fired)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.binning import Binning, EventFault, Events
+from bntt.data.events.binning import Binning, Events
 from bntt.data.samples import DATASETS, Dataset
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
@@ -23,13 +23,10 @@ HEADER_ENDS = b"#End Of ASCII Header"
 LONGEST_HEADER = 1 << 20
 """Longest header in bytes; the preferences that jAER writes into headers have some ten thousand."""
 WORDS = 8
-NEIGHBOURS = 1_000_000
-"""Microseconds: upper bound on the gap between successive events of a working or noisy sensor."""
 NOT_TEXT = bytes(set(range(32)) - {9}) + b"\x7f"
 SIMULATED = "# This recording is simulated: no camera made it."
 LATEST = 1 << 32
 ORIENTATIONS = ("common", "raw")
-FALLING = ("refuse", "sort")
 
 
 def check_version(path: Path, content: bytes, version: bytes) -> None:
@@ -38,15 +35,6 @@ def check_version(path: Path, content: bytes, version: bytes) -> None:
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
         expected = version.decode().strip()
         raise DataError(f"{path} begins with {begins!r}, an AEDAT {expected[9:]} file with {expected!r}")
-
-
-def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
-    """Make events from a file: an error names the file and, by ``where``, the event's place in it."""
-    try:
-        return make()
-    except EventFault as fault:
-        place = "" if fault.event is None else f", {where(fault.event)}"
-        raise DataError(f"{path}{place}: {fault}") from None
 
 
 @dataclass(frozen=True)
@@ -76,15 +64,12 @@ DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1
 DAVIS240 = replace(DAVIS346, height=180, width=240)
 
 
-def read_aedat2(
-    path: Path, layout: AddressLayout = DVS128, *, orientation: str = "common", falling: str = "refuse"
-) -> Events:
+def read_aedat2(path: Path, layout: AddressLayout = DVS128, *, orientation: str = "common") -> Events:
     r"""Return the events of an AEDAT 2.0 file.
 
-    A header line begins with "#", ends with a line feed and has no control characters; the line "#End Of ASCII Header"
-    ends the header. Without it, the header ends before the first line that is none, or from which on the bytes are
-    whole events of this layout, less than a second apart. Times have 32 bits and wrap around after 71 minutes. Words
-    that are not pixel events are skipped and counted in ``left_out``.
+    A header line is "#", text without control characters and a line feed; the line "#End Of ASCII Header" ends the
+    header. Without it, the header ends before the first line that is none. Times have 32 bits and wrap around
+    after 71 minutes. Words that are not pixel events are skipped and counted in ``left_out``.
 
     Args:
         path: the file.
@@ -92,12 +77,11 @@ def read_aedat2(
         orientation: "common": for the DVS128, what common readers of CIFAR10-DVS return, ``x = 127 - Y``,
             ``y = 127 - X`` and ``p = 1 - P``; for a DAVIS, the address unchanged. "raw": always the address unchanged.
             Not verified on a recording: which of the two is upright, and whether P = 1 means brighter.
-        falling: what to do if times decrease: "refuse", or "sort" all events by time, equal times in file order.
 
     Raises:
-        DataError: naming file and byte, if the file is missing or not AEDAT 2.0, its header does not end, it ends
+        DataError: naming the file (and event), if it is missing or not AEDAT 2.0, its header does not end, it ends
             within an event, holds no event, an address does not fit the layout or the sensor, or times decrease.
-        ValueError: on an unknown orientation or handling of falling times.
+        ValueError: on an unknown orientation.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"
@@ -106,11 +90,10 @@ def read_aedat2(
     >>> events.t, events.x, events.y, events.p
     (array([10]), array([1], dtype=uint16), array([5], dtype=uint16), array([1], dtype=uint8))
     """
-    for name, chosen, choices in (("orientation", orientation, ORIENTATIONS), ("falling", falling, FALLING)):
-        if chosen not in choices:
-            raise ValueError(f"{name}: choose out of {', '.join(choices)}, got {chosen!r}")
+    if orientation not in ORIENTATIONS:
+        raise ValueError(f"orientation: choose out of {', '.join(ORIENTATIONS)}, got {orientation!r}")
     content = read_file(path, LARGEST_FILE)
-    start = header_length(path, content, layout)
+    start = header_length(path, content)
     if rest := (len(content) - start) % WORDS:
         place = f"{rest} of {WORDS} bytes follow byte {len(content) - rest} (its header has {start})"
         raise DataError(f"{path} ends within an event: {place}; the file is not whole")
@@ -119,36 +102,22 @@ def read_aedat2(
     bits = int(np.bitwise_or.reduce(address)) if len(address) else 0
     if bits & layout.never:
         event = int(((address & layout.never) != 0).argmax())
-        raise DataError(
-            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is not an address of a "
-            f"{layout.name}, which never has bits of {layout.never:08x}: the file has another layout, or is damaged"
-        )
-    words, places = len(address), ((address & layout.other) == 0).nonzero()[0] if bits & layout.other else None
-    if places is not None:
-        address, clock = address[places], clock[places]
+        never = f"which never has bits of {layout.never:08x}: the file has another layout, or is damaged"
+        raise DataError(f"{path}: address {address[event]:08x} is not an address of a {layout.name}, {never}")
+    words = len(address)
+    if bits & layout.other:
+        pixels = (address & layout.other) == 0
+        address, clock = address[pixels], clock[pixels]
     t = unwrapped(clock)
-    if falling == "sort" and (t[1:] < t[:-1]).any():
-        order = np.argsort(t, kind="stable")
-        t, address = t[order], address[order]
-
-    def where(event: int) -> str:
-        if falling == "sort":
-            return f"event {event} in order of time"
-        return f"byte {start + WORDS * (event if places is None else int(places[event]))}, event {event}"
-
-    x, y = _place(address, layout)
-    p = ((address >> np.uint32(layout.p)) & np.uint32(1)).astype(np.uint8)
-    if layout.turned and orientation == "common":
-        x, y, p = np.uint16(layout.width - 1) - y, np.uint16(layout.height - 1) - x, np.uint8(1) - p
-    return recorded(path, where, lambda: Events(t, x, y, p, layout.height, layout.width, words - len(t)))
-
-
-def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:
     x, y = (
         ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
         for first, count in (layout.x, layout.y)
     )
-    return x, y
+    p = ((address >> np.uint32(layout.p)) & np.uint32(1)).astype(np.uint8)
+    if layout.turned and orientation == "common":
+        x, y, p = np.uint16(layout.width - 1) - y, np.uint16(layout.height - 1) - x, np.uint8(1) - p
+    with refusing(path, ValueError):
+        return Events(t, x, y, p, layout.height, layout.width, words - len(t))
 
 
 def unwrapped(clock: np.ndarray) -> np.ndarray:
@@ -162,55 +131,27 @@ def unwrapped(clock: np.ndarray) -> np.ndarray:
     return t
 
 
-def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
+def header_length(path: Path, content: bytes) -> int:
     """Count the bytes of an AEDAT 2.0 file before its first event, as :func:`read_aedat2` defines."""
     check_version(path, content, VERSION)
-    place, ends = 0, list[int]()
+    place = 0
     while content[place : place + 1] == b"#":
-        if place > LONGEST_HEADER:
-            raise DataError(f"{path}, byte {place}: its header has more than {LONGEST_HEADER} bytes and does not end")
-        end = content.find(b"\n", place, place + LONGEST_HEADER)
-        line = content[place : end if end >= 0 else place + LONGEST_HEADER].rstrip(b"\r")
-        if len(line.translate(None, NOT_TEXT)) < len(line):
+        end = content.find(b"\n", place)
+        line = content[place : end if end >= 0 else len(content)].rstrip(b"\r")
+        if len(line.translate(None, NOT_TEXT)) < len(line) or content[place + 1 : place + 2] == b"\n":
             break  # events, whose first byte is that of "#"
-        if end < 0:
-            if (first := _among_lines(content, ends, len(content), layout)) is None:
-                raise DataError(f"{path}, byte {place}: its header has a line that does not end")
-            return first
+        if end < 0 or end > LONGEST_HEADER:
+            raise DataError(f"{path}: its header has a line that does not end, or more than {LONGEST_HEADER} bytes")
         place = end + 1
         if line.startswith(HEADER_ENDS):
-            return place
-        ends.append(place)
-    first = _among_lines(content, ends, place, layout)
-    return place if first is None else first
-
-
-def _among_lines(content: bytes, ends: Sequence[int], last: int, layout: AddressLayout) -> int | None:
-    """Find the end of a header whose apparent further lines, up to ``last``, are events instead."""
-    return next((place for place in ends if place < last and _are_events(content, place, last, layout)), None)
-
-
-def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) -> bool:
-    """Return True if the bytes at ``place`` can be events: those up to ``last``, and the next one if it exists."""
-    if (len(content) - place) % WORDS:
-        return False
-    whole = content[place : last + 2 * WORDS]
-    pairs = np.frombuffer(whole[: len(whole) // WORDS * WORDS], ">u4").reshape(-1, 2).astype(np.uint32)
-    address, steps = pairs[:, 0], np.diff(pairs[:, 1]).view(np.int32)
-    x, y = _place(address, layout)
-    known = (x < layout.width) & (y < layout.height) | ((address & layout.other) != 0)
-    return bool(
-        (known & ((address & layout.never) == 0)).all() and ((steps < NEIGHBOURS) & (steps > -NEIGHBOURS)).all()
-    )
+            break
+    return place
 
 
 def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
     """Make the bytes of a file from which :func:`~bntt.data.read_aedat2` reads these events ("common" orientation)."""
     if (events.height, events.width) != (DVS128.height, DVS128.width) or not 0 <= events.t[0] <= events.t[-1] < LATEST:
-        raise ValueError(
-            f"a DVS128 has 128 rows and columns, and times of 0 to 2**32 - 1 microseconds, got {events.height} and "
-            f"{events.width}, {events.t[0]} to {events.t[-1]}"
-        )
+        raise ValueError("expected events of a DVS128, with 128 rows and columns, at times of 0 to 2**32 - 1")
     lines = [VERSION.decode(), *notes, HEADER_ENDS.decode(), ""]
     pairs = np.empty((len(events), 2), ">u4")
     x, y, p = (values.astype(np.uint32) for values in (events.x, events.y, events.p))
@@ -271,8 +212,8 @@ def read_aedat4(path: Path) -> Events:
             raise DataError(f"{path} is damaged, aedat says: {error}") from None
     rows = np.concatenate(packets[1:] or packets)
     t, x, y = rows["t"].astype(np.int64), rows["x"].copy(), rows["y"].copy()
-    p, sensor = rows["on"].astype(np.uint8), (streams[0]["height"], streams[0]["width"])
-    return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, *sensor))
+    with refusing(path, ValueError):
+        return Events(t, x, y, rows["on"].astype(np.uint8), streams[0]["height"], streams[0]["width"])
 
 
 def _check_container(content: memoryview) -> None:
@@ -335,7 +276,7 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
         width: columns of the sensor; N-Caltech101 has 240.
 
     Raises:
-        DataError: naming file and byte, if the file is missing or not a whole number of records, holds no event, an
+        DataError: naming the file (and event), if it is missing or not a whole number of records, holds no event, an
             event lies outside the sensor, or times decrease.
 
     >>> import tempfile
@@ -354,15 +295,11 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
     t |= records[:, 3].astype(np.int64) << 8
     t |= records[:, 4]
     marks = y == OVERFLOW
-    places = (~marks).nonzero()[0]
-    if len(places) < len(t):
+    if marks.any():
         t += np.cumsum(marks) * OVERFLOW_STEP
-        t, x, y, p = t[places], x[places], y[places], p[places]
-
-    def where(event: int) -> str:
-        return f"byte {RECORD * int(places[event])}, event {event}"
-
-    return recorded(path, where, lambda: Events(t, x, y, p, height, width, int(marks.sum())))
+        t, x, y, p = t[~marks], x[~marks], y[~marks], p[~marks]
+    with refusing(path, ValueError):
+        return Events(t, x, y, p, height, width, int(marks.sum()))
 
 
 def read_event_archive(path: Path, *, height: int, width: int) -> Events:
@@ -402,7 +339,8 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
     if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
         raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
     t, p = t.astype(np.int64), p.astype(np.uint8) if p.dtype.kind == "b" else p
-    return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, height, width))
+    with refusing(path, ValueError):
+        return Events(t, x, y, p, height, width)
 
 
 def _values(name: str, content: bytes) -> np.ndarray:
@@ -520,14 +458,3 @@ class Framing:
         sensor = [] if self.sensor is None else ["x".join(map(str, self.sensor))]
         chosen, _ = self.of(name)
         return "-".join([size, self.binning.by, self.binning.cells, self.binning.beyond, chosen, *sensor])
-
-    def flags(self) -> str:
-        """Return the framing as flags of ``bntt data prepare``."""
-        binning = self.binning
-        said = [f"--steps {binning.num_steps}", f"--size {binning.height}"]
-        said += [f"--by {binning.by}"] if binning.by != "time" else []
-        said += [f"--cells {binning.cells}"] if binning.cells != "counts" else []
-        said += [f"--beyond {binning.beyond}"] if binning.beyond != "widen" else []
-        said += [f"--format {self.format}"] if self.format else []
-        said += ["--sensor {} {}".format(*self.sensor)] if self.sensor else []
-        return " ".join(said)
