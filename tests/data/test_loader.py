@@ -1,12 +1,13 @@
-"""Every image once an epoch, in an order and with changes that depend on the draw alone."""
+"""Every sample once an epoch, in an order and with changes that depend on the draw alone; parts of a set."""
 
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 
-from bntt.data import FrameSet, ImageSet, SampleLoader
+from bntt.data import FrameSet, ImageSet, PartLoader, SampleLoader, SequenceSet
 from bntt.data.augment import cutmix, mixup, pair
+from bntt.nn.network.labelled_batch import EpochLoader, samples
 from tests.rows import each_row
 
 
@@ -18,25 +19,19 @@ def data(count):
 @each_row("count", [1, 2, 10, 33, 100])
 @each_row("batch_size", [1, 3, 32, 1000])
 @each_row("shuffle", [True, False])
-def test_every_image_once_in_batches_of_nearly_equal_size(count, batch_size, shuffle):
-    batches = list(SampleLoader(data(count), batch_size, shuffle=shuffle).epoch(0))
+def test_every_image_once_with_its_label_in_batches_of_nearly_equal_size(count, batch_size, shuffle):
+    """Of 33 images by 32 none is alone: a last batch of one could not be normalised by a fully connected BNTT."""
+    loader = SampleLoader(data(count), batch_size, shuffle=shuffle)
+    batches = list(loader.epoch(0))
     sizes = [len(b.labels) for b in batches]
-    assert len(batches) == len(SampleLoader(data(count), batch_size))
+    assert len(batches) == len(loader)
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
     assert torch.equal(torch.cat([b.indices for b in batches]).sort().values, torch.arange(count))
-
-
-def test_images_labels_and_indices_belong_together():
-    for batch in SampleLoader(data(50), 8, shuffle=True).epoch(3):
+    for batch in batches:
         assert torch.equal((batch.inputs[:, 0, 0, 0] * 255).round().long(), batch.indices)
         assert torch.equal(batch.labels, batch.indices % 2)
         assert batch.inputs.dtype == torch.float32
-
-
-def test_no_batch_of_one_from_33_images_by_32():
-    """A last batch of one image could not be normalised by a fully connected BNTT."""
-    assert [len(b.labels) for b in SampleLoader(data(33), 32).epoch(0)] == [17, 16]
 
 
 def test_orders_differ_by_draw_and_seed_and_repeat():
@@ -46,44 +41,44 @@ def test_orders_differ_by_draw_and_seed_and_repeat():
     assert torch.equal(order(0, 1), order(0, 1))
     assert not torch.equal(order(0, 1), order(0, 2))
     assert not torch.equal(order(0, 1), order(1, 1))
+    loader = SampleLoader(data(50), 8, shuffle=True)
+    loader.begin_at(3)
+    for draw in (3, 4):
+        assert torch.equal(torch.cat([batch.indices for batch in loader]), order(0, draw)), (
+            "the next pass, and the next"
+        )
 
 
-def test_augmentation_follows_the_image_not_the_batch():
-    def augmented(batch_size, augment=("crop", "flip")):
-        loader = SampleLoader(data(50), batch_size, shuffle=True, augment=augment)
-        batches = list(loader.epoch(1))
-        return torch.cat([b.inputs for b in batches])[torch.cat([b.indices for b in batches]).argsort()]
-
-    assert torch.equal(augmented(7), augmented(50))
-    assert not torch.equal(augmented(7), augmented(7, augment=())), "and something is changed at all"
+FRAMES = FrameSet(torch.zeros(3, 4, 2), torch.arange(3), ("a", "b", "c"))
+EVENTS = FrameSet(torch.zeros(3, 4, 2, 5, 5), torch.arange(3), ("a", "b", "c"))
+TOLD = SequenceSet(data(3), "rows")
 
 
 @each_row(
-    ("options", "message"),
+    ("samples", "options", "named"),
     [
-        ({"batch_size": 0}, "batch_size must be 1 or more"),
-        ({"batch_size": 2, "augment": ["spin"]}, "'spin': choose out of crop, flip, cutout, erase"),
-        ({"batch_size": 2, "mix": "blend"}, "unknown mix 'blend': choose out of mixup, cutmix"),
-        *(
-            ({"batch_size": 2, "mix": "mixup", "mix_alpha": alpha}, "mix_alpha must be a finite number above 0")
-            for alpha in (0.0, -1.0, float("inf"), float("nan"))
-        ),
+        (data(3), {"batch_size": 0}, "batch_size"),
+        (data(3), {"augment": ["spin"]}, "'spin': .*crop, flip, cutout, erase"),
+        (data(3), {"augment": ["shift"]}, "'shift': .*crop"),
+        (data(3), {"mix": "blend"}, "'blend': .*mixup, cutmix"),
+        (data(3), {"share": (2, 2)}, "share"),
+        *((data(3), {"mix": "mixup", "mix_alpha": a}, "mix_alpha") for a in (0.0, -1.0, float("inf"), float("nan"))),
+        (data(1).select(torch.tensor([], dtype=torch.int64)), {}, "no samples"),
+        (FRAMES, {"mix": "cutmix"}, "mix 'cutmix': a FrameSet"),
+        (FRAMES, {"augment": ["crop", "flip"]}, "'crop': a FrameSet"),
+        (EVENTS, {"augment": ["crop"]}, "'crop': .*flip, shift"),
+        (TOLD, {"augment": ["crop"]}, "'crop': a SequenceSet"),
+        (TOLD, {"mix": "mixup"}, "'mixup': a SequenceSet"),
     ],
 )
-def test_bad_settings(options, message):
-    with pytest.raises(ValueError, match=message):
-        SampleLoader(data(3), **options)
+def test_bad_settings(samples, options, named):
+    with pytest.raises(ValueError, match=named):
+        SampleLoader(samples, **{"batch_size": 2} | options)
 
 
-def test_no_samples():
-    with pytest.raises(ValueError, match="0 batches"):
-        SampleLoader(data(1).select(torch.tensor([], dtype=torch.int64)), 2)
-
-
-def test_mixing_is_for_images():
-    frames = FrameSet(torch.zeros(3, 4, 2), torch.arange(3), ("a", "b", "c"))
-    with pytest.raises(ValueError, match="unknown mix 'cutmix': a FrameSet takes none"):
-        SampleLoader(frames, 2, mix="cutmix")
+def test_a_dataset_of_pytorch_is_no_sample_set(no_hook):
+    with pytest.raises(TypeError, match=r"data .*TensorDataset"):
+        SampleLoader(torch.utils.data.TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2)
 
 
 def noisy(count):
@@ -102,8 +97,7 @@ def test_a_mixed_image_is_made_of_two_augmented_ones(mix):
     (batch,) = SampleLoader(noisy(40), 40, mix=mix.__name__, mix_alpha=0.4, **options).epoch(3)
     assert torch.equal(batch.inputs, expected)
     assert torch.equal(batch.indices, torch.arange(40))
-    assert batch.labels.shape == (40, 3)
-    assert batch.labels.dtype == torch.float32
+    assert (batch.labels.shape, batch.labels.dtype) == ((40, 3), torch.float32)
     for i in range(40):
         label = torch.zeros(3)
         label[i % 3] += kept[i]
@@ -115,15 +109,26 @@ def test_a_mixed_image_is_made_of_two_augmented_ones(mix):
 ALL = {"augment": ["crop", "flip", "cutout", "erase"], "shuffle": True}
 
 
-@each_row("mix", ["mixup", "cutmix"])
-def test_a_mixed_image_follows_its_index_not_the_batch(mix):
-    def mixed(batch_size):
-        batches = list(SampleLoader(noisy(50), batch_size, mix=mix, **ALL).epoch(1))
+@each_row("options", [{}, {"shuffle": True}, ALL, {"mix": "mixup", **ALL}, {"mix": "cutmix", **ALL}])
+@each_row("draw", [0, 4])
+def test_what_changes_follows_its_index_not_the_batch_and_an_epoch_goes_on_from_any_batch(options, draw):
+    def whole(batch_size):
+        batches = list(SampleLoader(noisy(50), batch_size, **options).epoch(draw))
         order = torch.cat([b.indices for b in batches]).argsort()
         return torch.cat([b.inputs for b in batches])[order], torch.cat([b.labels for b in batches])[order]
 
-    for found, whole in zip(mixed(7), mixed(50), strict=True):
-        assert torch.equal(found, whole)
+    assert all(map(torch.equal, whole(7), whole(50)))
+    assert torch.equal(whole(7)[0], noisy(50).batch(torch.arange(50))) == ("augment" not in options)
+    loader = SampleLoader(noisy(50), 8, **options)
+    batches = list(loader.epoch(draw))
+    for first in range(len(batches) + 1):
+        rest = list(loader.epoch(draw, first))
+        assert len(rest) == len(batches) - first
+        for found, expected in zip(rest, batches[first:], strict=True):
+            assert all(map(torch.equal, found, expected))
+    for first in (-1, 8):
+        with pytest.raises(ValueError, match=f"0 to 7, got {first}"):
+            next(loader.epoch(0, first))
 
 
 @dataclass(frozen=True)
@@ -137,18 +142,6 @@ class Watched(ImageSet):
         return super().batch(index)
 
 
-@each_row("options", [{}, {"shuffle": True}, {"mix": "mixup", **ALL}, {"mix": "cutmix", **ALL}])
-@each_row("draw", [0, 4])
-def test_an_epoch_goes_on_from_any_batch(options, draw):
-    loader = SampleLoader(noisy(50), 8, **options)
-    whole = list(loader.epoch(draw))
-    for first in range(len(whole) + 1):
-        rest = list(loader.epoch(draw, first))
-        assert len(rest) == len(whole) - first
-        for found, expected in zip(rest, whole[first:], strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
 def test_batches_before_the_first_are_not_read():
     images = noisy(50)
     data = Watched(images.images, images.labels, images.classes)
@@ -156,19 +149,32 @@ def test_batches_before_the_first_are_not_read():
     assert data.read == last.indices.tolist()
 
 
-@each_row("first", [-1, 4])
-def test_a_first_batch_outside_the_epoch(first):
-    with pytest.raises(ValueError, match=f"an epoch has 3 batches: it begins with number 0 to 3, got {first}"):
-        next(SampleLoader(data(9), 3).epoch(0, first))
+PLACES = torch.tensor([1, 4, 5, 8, 9])
 
 
-def test_the_next_pass_is_the_draw_it_is_told():
-    loader = SampleLoader(data(20), 5, shuffle=True)
-    loader.begin_at(3)
-    passes = [torch.cat([batch.indices for batch in loader]).tolist() for _ in range(2)]
-    assert passes == [torch.cat([batch.indices for batch in loader.epoch(draw)]).tolist() for draw in (3, 4)]
+def test_a_part_has_pixels_labels_and_places_of_the_whole():
+    whole, loader = noisy(10), PartLoader(noisy(10), PLACES, 2)
+    assert isinstance(loader, EpochLoader)
+    batches = list(samples(loader, 0))
+    assert [len(index) for _, _, index in batches] == [2, 2, 1]
+    assert len(loader) == 3
+    inputs, labels, index = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert torch.equal(index, PLACES)
+    assert torch.equal(inputs, whole.batch(PLACES))
+    assert torch.equal(labels, whole.labels[PLACES])
+    assert [index.tolist() for _, _, index in samples(loader, 0, first=1)] == [[5, 8], [9]]
+    assert [batch.indices.tolist() for batch in loader] == [[1, 4], [5, 8], [9]]
+    for places, batch_size, named in ((PLACES[:0], 2, "no samples"), (PLACES, 0, "batch_size")):
+        with pytest.raises(ValueError, match=named):
+            PartLoader(whole, places, batch_size)
 
 
-def test_a_dataset_of_pytorch_is_no_sample_set(no_hook):
-    with pytest.raises(TypeError, match="another SampleSet, got TensorDataset: fit and evaluate also take a"):
-        SampleLoader(torch.utils.data.TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2)
+def test_all_of_a_set_is_not_copied():
+    whole = noisy(10)
+    loader = PartLoader(whole, torch.arange(10), 4)
+    assert loader._loader.data is whole
+    assert torch.cat([index for _, _, index in samples(loader, 0)]).tolist() == list(range(10))
+    backwards = torch.arange(10).flip(0)
+    ((inputs, _, index),) = samples(PartLoader(whole, backwards, 10), 0)
+    assert torch.equal(inputs, whole.batch(backwards)), "another order is another part"
+    assert torch.equal(index, backwards)

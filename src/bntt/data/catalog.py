@@ -176,8 +176,9 @@ def prepare(
     if found is None and download:
         found = _download(name, dataset, progress)
     if found is None:
-        here = f"{name} is not prepared with these frames" if kind else f"{name} is not here"
-        raise DataError(f"{here}: {'; or '.join(ways_to_get(name))}")
+        here = "prepared with these frames" if kind else "here"
+        flags = " (with --steps, --size and the others as in the recipe)" if kind else ""
+        raise DataError(f"{name} is not {here}: {'; or '.join(ways_to_get(name))}{flags}")
     folder = prepared_folder(name, found, framing)
     if isinstance(framing, Framing) and kind:
         simulated = None if "root" in dataset.needs else bool(dataset.simulated)
@@ -296,8 +297,7 @@ def ways_to_get(name: str) -> list[str]:
     if dataset.make:
         return []
     ways = [f"bntt data simulate {dataset.simulated} makes its recordings"] if dataset.simulated else []
-    flags = " --steps T --size SIDE" if dataset.formats else ""
-    ways += [f"bntt data prepare {name} --from PATH{flags}, where PATH is {dataset.expects}"]
+    ways += [f"bntt data prepare {name} --from PATH, where PATH is {dataset.expects}"]
     ways += [f"bntt data prepare {name} --download"] if dataset.published else []
     ways += [f"install a package that puts it in {path} (Debian: dataset-{name})" for path in dataset.usual]
     return ways
