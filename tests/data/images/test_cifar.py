@@ -1,4 +1,4 @@
-"""CIFAR's binary records."""
+"""CIFAR's binary records, in a folder and in an archive."""
 
 import gzip
 import tarfile
@@ -12,22 +12,21 @@ from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
 
-
-def test_a_record_is_label_red_green_blue(tmp_path):
-    folder = fakes.write_cifar(tmp_path)
-    record = np.frombuffer((folder / "data_batch_2.bin").read_bytes(), np.uint8)[:3073]
-    train = read_cifar(folder, fakes.TINY["cifar10"]).train
-    assert train.labels[10] == record[0]
-    assert torch.equal(train.images[10].flatten(), torch.from_numpy(record[1:].copy()))
-    assert train.classes == tuple(f"class{i}" for i in range(10))
+TINY = fakes.TINY["cifar10"]
 
 
-def test_cifar100_takes_the_fine_label(tmp_path):
-    folder = fakes.write_cifar(tmp_path, CIFAR100, 100)
-    record = np.frombuffer((folder / "train.bin").read_bytes(), np.uint8)[3074 * 7 :][:3074]
-    train = read_cifar(folder, fakes.TINY["cifar100"]).train
-    assert train.labels[7] == record[1] == 7
-    assert torch.equal(train.images[7].flatten(), torch.from_numpy(record[2:].copy()))
+@each_row(
+    ("name", "layout", "file", "index", "stored"),
+    [("cifar10", CIFAR10, "data_batch_2.bin", 10, 0), ("cifar100", CIFAR100, "train.bin", 7, 7)],
+)
+def test_a_record_is_labels_of_which_the_last_is_taken_red_green_blue(name, layout, file, index, stored, tmp_path):
+    classes = 10 if name == "cifar10" else 100
+    folder = fakes.write_cifar(tmp_path, layout, classes)
+    record = np.frombuffer((folder / file).read_bytes(), np.uint8).reshape(-1, layout.labels + 3072)[stored]
+    train = read_cifar(folder, fakes.TINY[name]).train
+    assert train.labels[index] == record[layout.labels - 1] == stored
+    assert torch.equal(train.images[index].flatten(), torch.from_numpy(record[layout.labels :].copy()))
+    assert train.classes == tuple(f"class{i}" for i in range(classes))
 
 
 def test_the_real_layouts():
@@ -35,51 +34,59 @@ def test_the_real_layouts():
     assert (CIFAR10.labels, CIFAR100.labels, CIFAR10.records) == (1, 2, 10_000)
 
 
-@each_row("keep", [0, 100, -1])
-def test_a_truncated_file(keep, tmp_path):
-    folder = fakes.write_cifar(tmp_path)
-    path = folder / "data_batch_3.bin"
+def cut(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=r"data_batch_3.bin has \d+ bytes, expected 30730: the file is not whole"):
-        read_cifar(folder, fakes.TINY["cifar10"])
 
 
-def test_a_file_that_is_too_long(tmp_path):
-    folder = fakes.write_cifar(tmp_path)
-    path = folder / "test_batch.bin"
-    path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(DataError, match=r"test_batch.bin has 61,460 bytes, at most 30,730 are read"):
-        read_cifar(folder, fakes.TINY["cifar10"])
+def mislabelled(path):
+    path.write_bytes(b"".join((path.read_bytes()[:3073], b"\xff", path.read_bytes()[3074:])))
 
 
-def test_a_label_beyond_the_classes(tmp_path):
-    folder = fakes.write_cifar(tmp_path)
-    path = folder / "data_batch_1.bin"
-    content = bytearray(path.read_bytes())
-    content[3073] = 255
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="label 255 of image 1 is outside 0-9"):
-        read_cifar(folder, fakes.TINY["cifar10"])
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:200] + bytes(20) + path.read_bytes()[220:])
+
+
+@each_row(
+    ("change", "named"),
+    [
+        *(
+            (lambda at, keep=keep: cut(at / "data_batch_3.bin", keep), "data_batch_3.bin .*30730")
+            for keep in (0, 9, -1)
+        ),
+        (lambda at: (at / "test_batch.bin").write_bytes(bytes(61_460)), "test_batch.bin .*30,730"),
+        (lambda at: mislabelled(at / "data_batch_1.bin"), "label 255 of image 1"),
+        (lambda at: (at / "test_batch.bin").unlink(), "test_batch.bin"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(change, named, tmp_path):
+    change(folder := fakes.write_cifar(tmp_path))
+    with pytest.raises(DataError, match=named):
+        read_cifar(folder, TINY)
+
+
+@each_row(
+    "change",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"not a tar file"),
+        lambda path: cut(path, len(path.read_bytes()) // 2),
+        damaged,
+        lambda path: fakes.write_cifar_tar(path, CIFAR100, 100),
+    ],
+)
+def test_an_archive_that_is_not_whole_is_named(change, tmp_path):
+    change(path := fakes.write_cifar_tar(tmp_path / "x.tar.gz"))
+    with pytest.raises(DataError, match=r"x\.tar\.gz"):
+        read_cifar(path, TINY)
 
 
 def test_the_python_version_is_never_unpickled(tmp_path):
     """Fault 18: a folder of pickles is not the binary version; what is inside never runs."""
     canary = tmp_path / "canary"
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    (folder / "data_batch_1").write_bytes(f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode())
-    with pytest.raises(DataError, match="expected the binary version of CIFAR"):
-        read_cifar(folder, CIFAR10)
+    (tmp_path / "data_batch_1").write_bytes(f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode())
+    with pytest.raises(DataError, match="binary version"):
+        read_cifar(tmp_path, CIFAR10)
     assert not canary.exists()
-
-
-@each_row("content", [b"", b"not a tar file", "half"])
-def test_an_archive_that_is_not_whole(content, tmp_path):
-    path = fakes.write_cifar_tar(tmp_path / "x.tar.gz")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    with pytest.raises(DataError):
-        read_cifar(path, fakes.TINY["cifar10"])
 
 
 def test_an_archive_is_unpacked_to_no_more_than_is_wanted(tmp_path):
@@ -87,20 +94,10 @@ def test_an_archive_is_unpacked_to_no_more_than_is_wanted(tmp_path):
     whole = gzip.decompress(path.read_bytes())
     stranger = tarfile.TarInfo("zeros")
     stranger.size = 2 << 20
-    for content in (whole, stranger.tobuf() + bytes(stranger.size) + whole):
-        for packed in (content, gzip.compress(content)):
-            path.write_bytes(packed)
-            if content is whole:
-                assert len(read_cifar(path, fakes.TINY["cifar10"]).train) == 50
-                continue
-            with pytest.raises(DataError, match="unpacks to more than CIFAR has"):
-                read_cifar(path, fakes.TINY["cifar10"])
-
-
-def test_damage_within_the_packed_bytes(tmp_path):
-    path = fakes.write_cifar_tar(tmp_path / "x.tar.gz")
-    content = bytearray(path.read_bytes())
-    content[200:220] = bytes(20)
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.tar\.gz"):
-        read_cifar(path, fakes.TINY["cifar10"])
+    beside = stranger.tobuf() + bytes(stranger.size) + whole
+    for pack in (bytes, gzip.compress):
+        path.write_bytes(pack(whole))
+        assert len(read_cifar(path, TINY).train) == 50
+        path.write_bytes(pack(beside))
+        with pytest.raises(DataError, match="more than CIFAR has"):
+            read_cifar(path, TINY)

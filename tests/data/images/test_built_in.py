@@ -1,4 +1,4 @@
-"""The images inside the wheel are real, balanced, disjoint, and come with their licence."""
+"""The images inside the wheel are real, balanced, disjoint, and have their licence; the made set can be learned."""
 
 import os
 from importlib.resources import files
@@ -6,27 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from bntt.data import fashion_mnist_bundled
+from bntt.data import fashion_mnist_bundled, synthetic
 from tests.golden.make_fashion_mnist import bundle
 
 
-def test_counts_and_statistics():
+def test_the_bundled_images():
     train, test = fashion_mnist_bundled()
-    assert train.counts() == [500] * 10
-    assert test.counts() == [100] * 10
+    assert (train.counts(), test.counts()) == ([500] * 10, [100] * 10)
     mean, std = train.pixel_statistics()
     assert mean[0] == pytest.approx(0.286, abs=0.005), "published mean of the whole set: .2860"
     assert std[0] == pytest.approx(0.353, abs=0.005), "published standard deviation: .3530"
-
-
-def test_no_test_image_is_a_training_image():
-    train, test = fashion_mnist_bundled()
     seen = {image.tobytes() for image in train.images.numpy()}
     assert not any(image.tobytes() in seen for image in test.images.numpy())
-
-
-def test_the_licence_travels_with_the_images():
     notice = files("bntt.data").joinpath("fashion_mnist_NOTICE.txt").read_text(encoding="utf-8")
     assert "MIT License" in notice
     assert "Zalando SE" in notice
@@ -40,3 +33,15 @@ def test_the_bundle_is_what_the_published_files_give():
     with files("bntt.data").joinpath("fashion_mnist.npz").open("rb") as file, np.load(file) as npz:
         for name, array in bundle(folder).items():
             assert np.array_equal(npz[name], array), name
+
+
+def test_the_made_set_repeats_and_the_nearest_class_mean_of_training_classifies_its_test_part():
+    train, test = synthetic(image_size=16, train=200, test=100)
+    means = torch.stack([train.images[train.labels == k].float().mean(0).flatten() for k in range(10)])
+    guesses = torch.cdist(test.images.float().flatten(1), means).argmin(1)
+    assert (guesses == test.labels).float().mean() > 0.95
+    small = {"channels": 2, "image_size": 8, "num_classes": 3, "train": 12, "test": 6}
+    first, again, other = synthetic(**small), synthetic(**small), synthetic(**small, seed=1)
+    assert first.train.images.shape == (12, 2, 8, 8)
+    assert torch.equal(first.train.images, again.train.images)
+    assert not torch.equal(first.train.images, other.train.images)
