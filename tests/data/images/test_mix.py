@@ -48,16 +48,6 @@ def test_pairs_are_those_of_the_counters(alpha):
 
 
 @each_row("alpha", ALPHAS)
-def test_shares_are_beta(alpha):
-    """Three moments within five standard errors: (2λ - 1)² is Beta(1/2, α)."""
-    centred = 2 * many(alpha).share.double() - 1
-    moments = [math.prod((0.5 + i) / (0.5 + alpha + i) for i in range(k)) for k in range(5)]
-    assert abs(centred.mean()) < 5 * math.sqrt(moments[1] / N)
-    assert abs(centred.square().mean() - moments[1]) < 5 * math.sqrt((moments[2] - moments[1] ** 2) / N)
-    assert abs(centred.pow(4).mean() - moments[2]) < 5 * math.sqrt((moments[4] - moments[2] ** 2) / N)
-
-
-@each_row("alpha", ALPHAS)
 def test_shares_are_distributed_as_numpys(alpha):
     """Kolmogorov and Smirnov's distance of two samples, with a chance of 1 in 10⁵ to be larger."""
     ours = np.sort(many(alpha).share.numpy())

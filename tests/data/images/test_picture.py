@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bntt.data.images import Fitting, decode
+from bntt.data.images import decode
 from bntt.data.listing import ListedFile
 from bntt.io import pictures
 from bntt.io.errors import DataError
@@ -42,27 +42,28 @@ def turned(orientation):
 
 
 @each_row(
-    ("content", "expected"),
+    ("content", "expected", "said"),
     [
-        (encoded(Image.fromarray(SHADES), "PNG"), SHADES // 256),
-        (encoded(Image.fromarray(SHADES), "TIFF"), SHADES // 256),
-        (encoded(Image.fromarray(SHADES), "PPM"), SHADES // 256),
-        (encoded(HALF_CLEAR), 224),
-        (of_mode("RGBA", (100, 0, 255, 51)), [224, 204, 255]),
-        (of_mode("RGBA", (100, 0, 255, 255)), [100, 0, 255]),
-        (of_mode("RGB", (1, 2, 3), transparency=(1, 2, 3)), [255, 255, 255]),
-        (of_mode("RGB", (1, 2, 4), transparency=(1, 2, 3)), [1, 2, 4]),
-        (of_mode("L", 7, transparency=7), 255),
-        (of_mode("1", transparency=0), 255),
-        (of_mode("P", transparency=bytes([204, 0])), [51, 51, 51]),
-        (of_mode("P", kind="GIF", transparency=0), [255, 255, 255]),
-        (of_mode("CMYK", (255, 0, 0, 0), "TIFF"), [0, 255, 255]),
-        (of_mode("CMYK", (0, 0, 0, 255), "JPEG"), [0, 0, 0]),
+        (encoded(Image.fromarray(SHADES), "PNG"), SHADES // 256, "8 bits from 16"),
+        (encoded(Image.fromarray(SHADES), "TIFF"), SHADES // 256, "8 bits from 16"),
+        (encoded(Image.fromarray(SHADES), "PPM"), SHADES // 256, "8 bits from 16"),
+        (encoded(HALF_CLEAR), 224, "put on white"),
+        (of_mode("RGBA", (100, 0, 255, 51)), [224, 204, 255], "put on white"),
+        (of_mode("RGBA", (100, 0, 255, 255)), [100, 0, 255], ""),
+        (of_mode("RGB", (1, 2, 3), transparency=(1, 2, 3)), [255, 255, 255], "put on white"),
+        (of_mode("RGB", (1, 2, 4), transparency=(1, 2, 3)), [1, 2, 4], ""),
+        (of_mode("L", 7, transparency=7), 255, "put on white"),
+        (of_mode("1", transparency=0), 255, "put on white"),
+        (of_mode("P", transparency=bytes([204, 0])), [51, 51, 51], "put on white"),
+        (of_mode("P", kind="GIF", transparency=0), [255, 255, 255], "put on white"),
+        (of_mode("CMYK", (255, 0, 0, 0), "TIFF"), [0, 255, 255], "RGB from CMYK"),
+        (of_mode("CMYK", (0, 0, 0, 255), "JPEG"), [0, 0, 0], "RGB from CMYK"),
     ],
 )
-def test_every_mode_becomes_gray_or_rgb(content, expected):
+def test_every_mode_becomes_gray_or_rgb_and_it_is_said(content, expected, said):
     """Sixteen bits are cut to the upper eight, as Pillow cuts RGB's; what is transparent stands on white."""
-    pixels = decoded(lambda: content, "x")[0]
+    pixels, changes = decoded(lambda: content, "x")
+    assert changes == ((said,) if said else ())
     assert pixels.shape == (3 if isinstance(expected, list) else 1, 8, 8)
     wanted = np.asarray(expected)
     wanted = wanted.reshape(-1, 1, 1) if wanted.ndim < 2 else wanted
@@ -149,24 +150,6 @@ def test_it_is_turned_then_scaled_and_inverted_last(tmp_path):
     assert np.array_equal(negative, 255 - plain)
     said = ("turned upright (EXIF orientation 8)", "gray from RGB", "resized from 16x24 to 8x8", "inverted")
     assert changes == said
-
-
-@each_row(
-    ("image", "said"),
-    [
-        (Image.new("RGBA", (8, 8), (100, 0, 255, 51)), ("put on white",)),
-        (Image.new("RGBA", (8, 8), (100, 0, 255, 255)), ()),
-        (Image.new("CMYK", (8, 8), (9, 0, 0, 0)), ("RGB from CMYK",)),
-        (Image.fromarray(fakes.pixels(8, 8).astype(np.uint16) * 256), ("8 bits from 16", "RGB from gray")),
-    ],
-)
-def test_other_modes_are_read_as_those_of_a_folder_and_it_is_said(image, said, tmp_path):
-    path = tmp_path / "x.tiff"
-    image.save(path)
-    pixels, changes = read_picture(path, (3, 4, 4), fit="crop")
-    expected, _ = Fitting(4, "rgb").applied(decode(ListedFile("", path.read_bytes)))
-    assert np.array_equal(pixels, expected)
-    assert changes == (*said, "cropped and resized from 8x8 to 4x4")
 
 
 def animation():

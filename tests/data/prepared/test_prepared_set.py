@@ -26,10 +26,14 @@ def splits():
     return Splits(part(6), part(4))
 
 
+def write(folder, parts):
+    return write_prepared(folder, parts._asdict(), name="x", source=folder, check="unchecked")
+
+
 @pytest.fixture
 def prepared(splits, tmp_path):
     folder = tmp_path / "cache" / "x"
-    return folder, write_prepared(folder, splits._asdict(), name="x", source=tmp_path, check="unchecked")
+    return folder, write(folder, splits)
 
 
 def unsigned(folder):
@@ -50,46 +54,34 @@ def test_labels_may_be_a_column_of_a_table():
 
 def test_round_trip(prepared, splits):
     folder, manifest = prepared
-    found = load_prepared(folder, manifest)
-    for a, b in zip(found, splits, strict=True):
+    for a, b in zip(load_prepared(folder, manifest), splits, strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
         assert a.classes == b.classes
     counts = torch.arange(24, dtype=torch.uint8).view(4, 3, 2)
     frames = FrameSplits(*[FrameSet(counts, torch.arange(4) % 2, ("a", "b"), scale=0.5)] * 2)
-    found = load_prepared(folder, write_prepared(folder, frames._asdict(), name="x", source=folder, check="unchecked"))
+    found = load_prepared(folder, write(folder, frames))
     assert torch.equal(found.test.batch(torch.tensor([3])), counts[3:] / 2)
 
 
-def test_writing_again_replaces(prepared, splits, tmp_path):
-    folder, _ = prepared
-    manifest = write_prepared(
-        folder, {"train": splits.test, "test": splits.train}, name="x", source=tmp_path, check="modified"
-    )
+def test_writing_again_replaces_the_folder_of_a_link_too_or_leaves_what_was_there(
+    prepared, splits, tmp_path, monkeypatch
+):
+    folder, before = prepared
+    replace, turned = Path.replace, Splits(splits.test, splits.train)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda self, to: 1 / 0 if self.name == "new" else replace(self, to))
+        with pytest.raises(ZeroDivisionError):
+            write(folder, turned)
+    assert read_manifest(folder) == before
+    (link := tmp_path / "link").symlink_to(folder)
+    manifest = write(link, turned)
+    assert link.is_symlink()
     assert read_manifest(folder) == manifest
     assert len(load_prepared(folder, manifest).train) == 4
     assert [p.name for p in folder.parent.iterdir()] == ["x"]
     (beside := tmp_path / "beside").mkdir()
     assert folder.stat().st_mode == beside.stat().st_mode  # readers are the umask's
-
-
-def test_what_cannot_be_replaced_stays_and_a_link_leads_to_the_new(prepared, splits, tmp_path, monkeypatch):
-    folder, manifest = prepared
-    turned = {"train": splits.test, "test": splits.train}
-    replace = Path.replace
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", lambda self, to: busy() if self.name == "new" else replace(self, to))
-        with pytest.raises(OSError, match="busy"):
-            write_prepared(folder, turned, name="x", source=tmp_path, check="modified")
-    assert read_manifest(folder) == manifest
-    assert [p.name for p in folder.parent.iterdir()] == ["x"]
-    (link := tmp_path / "link").symlink_to(folder)
-    assert write_prepared(link, turned, name="x", source=tmp_path, check="modified") == read_manifest(folder)
-    assert link.is_symlink()
-
-
-def busy():
-    raise OSError("busy")
 
 
 def changed(key, value):
@@ -133,7 +125,7 @@ def text(content):
     ],
 )
 def test_a_damaged_manifest(change, named, splits, tmp_path):
-    write_prepared(tmp_path, splits._asdict(), name="x", source=tmp_path, check="unchecked")
+    write(tmp_path, splits)
     change(tmp_path)
     with pytest.raises(DataError, match=f"{named}.* again"):
         read_manifest(tmp_path)
@@ -155,7 +147,7 @@ PIXELS = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
     ],
 )
 def test_a_file_with_the_right_checksum_that_holds_something_else(tensors, named, splits, tmp_path):
-    write_prepared(tmp_path, splits._asdict(), name="x", source=tmp_path, check="unchecked")
+    write(tmp_path, splits)
     file = tmp_path / "train.safetensors"
     if tensors is None:
         file.write_bytes(bytes(range(200)))
@@ -192,23 +184,17 @@ def test_where_prepared_data_is(monkeypatch, tmp_path):
     assert read_manifest(tmp_path) is None, "nothing was prepared there"
 
 
-def test_every_flipped_bit_of_a_manifest_is_noticed(prepared):
+def test_every_flipped_bit_of_a_manifest_is_noticed_and_an_old_one_needs_no_checksum(prepared):
     """R5 and S5, for the file whose own words nothing else holds a checksum of."""
-    folder, _ = prepared
+    folder, manifest = prepared
     file = folder / "manifest.json"
     content = file.read_bytes()
     for place in range(0, 8 * len(content), 13):  # every byte's neighbour, every bit of a byte in turn
-        changed = bytearray(content)
-        changed[place // 8] ^= 1 << place % 8
-        file.write_bytes(changed)
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
         with pytest.raises(DataError):
             read_manifest(folder)
     file.write_bytes(content)
-    assert read_manifest(folder).name
-
-
-def test_a_manifest_of_before_there_was_a_checksum(prepared):
-    folder, _ = prepared
-    manifest = read_manifest(folder)
-    (folder / "manifest.json").write_text(json.dumps(unsigned(folder)))
+    file.write_text(json.dumps(unsigned(folder)))
     assert read_manifest(folder) == manifest
