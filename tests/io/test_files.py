@@ -17,6 +17,7 @@ from bntt.io.files import (
     digest_of_text,
     digest_of_values,
     find_object,
+    flatten,
     last_name,
     names_in,
     read_file,
@@ -28,7 +29,7 @@ from bntt.io.files import (
     write_json_lines,
     write_whole,
 )
-from bntt.io.lock import RunLockedError, hold_run
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
@@ -62,6 +63,15 @@ def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, code):
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_is_not_read_again_as_it_was_written_does_not_count(tmp_path, monkeypatch):
+    write_whole(path := tmp_path / "file", b"old")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda self: b"something else")
+        with pytest.raises(OSError, match="file could not be written"):
+            write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
 def test_links_and_pipes_stay_what_they_are(tmp_path):
     target, link, pipe = tmp_path / "real" / "target", tmp_path / "link", tmp_path / "pipe"
     target.parent.mkdir()
@@ -71,7 +81,7 @@ def test_links_and_pipes_stay_what_they_are(tmp_path):
         assert link.is_symlink()
         assert target.read_bytes() == content
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match=r"pipe could not be written, .* a device or a pipe: name a file"):
+    with pytest.raises(OSError, match=r"pipe could not be written"):
         write_whole(pipe, b"new")
     assert pipe.is_fifo()
 
@@ -90,22 +100,21 @@ def test_digests_are_sha_256_whatever_the_order_of_keys(tmp_path):
     one, again, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2, "b": 1})
     assert digest_of_values(one) == digest_of_values(again) != digest_of_values(other)
     assert len(digest_of_text("\udcff")) == 64, "a file name that is no Unicode"
+    assert [last_name(path) for path in ("/a/b/", "C:\\mine\\cifar10")] == ["b", "cifar10"]
 
 
 def test_json_is_read_as_it_was_written_or_refused(tmp_path):
     path = tmp_path / "x.json"
     assert find_object(path) is None
     write_json(path, {"a": [1, None]})
-    assert read_json(path) == {"a": [1, None]}
+    assert read_json(path) == find_object(path) == {"a": [1, None]}
     assert path.read_text().endswith("}\n")
     write_json_lines(path, [{"a": 1}, {"a": 2}])
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
-    for content in (b"{", b"\xff", b"[1]"):
+    for content in (b"{", b"\xff", b"[1]", b"[" * 100_000, b'{"a":' * 100_000, b""):
         path.write_bytes(content)
         assert find_object(path) is None, content
-    path.write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="too deep"):
-        read_json(path)
+    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [2]}, "/") == {"a/b/c": 1, "e": [2]}
 
 
 def loss_of(values):
@@ -119,22 +128,16 @@ def test_a_cell_comes_back_for_its_own_settings_only(tmp_path):
     assert read_cell(path, settings, loss_of) == 0.5
     assert list(json.loads(path.read_text())) == ["settings", "loss"]
     write_cell(path, {"steps": 10, "images": 100, "seed": 0}, {"loss": 0.5})
-    with pytest.raises(OtherSettingsError, match=r"cell.json was .* settings \(images, rate, steps differ\): .* --out"):
+    with pytest.raises(OtherSettingsError, match=r"cell.json .*images, rate, steps"):
         read_cell(path, {"steps": 20, "images": 50, "seed": 0, "rate": 1.0}, loss_of)
     for text in ("", "[]", "{}", '{"settings": {}}', '{"settings": 1, "loss": 1}', "3"):
         path.write_text(text)
-        with pytest.raises(CheckpointError, match=r"cell.json is damaged .*: delete it, and it is computed again"):
+        with pytest.raises(CheckpointError, match=r"cell.json"):
             read_cell(path, {}, loss_of)
 
 
-def test_one_process_works_in_a_folder_of_cells(tmp_path):
-    place = tmp_path / "new" / "cells"
-    with hold_run(place), pytest.raises(RunLockedError), hold_run(place):
-        raise AssertionError("it is held")
-
-
 def read_costs(source):
-    return read_named(source, "analysis/energy/cost_tables", "table of costs", 100)
+    return read_named(source, "analysis/energy/cost_tables", "table of costs", 20_000)
 
 
 def test_toml_is_read_by_name_and_by_path(tmp_path):
@@ -142,44 +145,45 @@ def test_toml_is_read_by_name_and_by_path(tmp_path):
     (tmp_path / "mine.toml").write_text("a = 1\n", encoding="utf-8-sig")
     assert read_costs(tmp_path / "mine.toml") == {"a": 1}
     assert "demo" in names_in("runs/recipes")
-    assert unknown_key("zzz", ["seed", "data"]) == "unknown key; known keys: seed, data"
+    assert unknown_key("zzz", ["seed", "data"]).endswith("seed, data")
 
 
-def test_toml_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(TomlError, match="no table of costs 'digital-45n': did you mean 'digital-45nm'"):
-        read_costs("digital-45n")
-    mine = tmp_path / "mine.toml"
-    for content, message in (
-        (b"a = ", "is not TOML"),
-        (b"a = '\xff'", "is not UTF-8"),
-        (b"#" * 101, "has 101 bytes, at most 100 are read"),
-    ):
-        mine.write_bytes(content)
-        with pytest.raises(TomlError, match=message):
-            read_costs(mine)
+@each_row(
+    "content",
+    [
+        b"a = ",
+        b"a = '\xff'",
+        b"#" * 20_001,
+        f"a = {'[' * 5000}{']' * 5000}".encode(),
+        b"a." * 5000 + b"b = 1",
+        b"a = " + b"9" * 5000,
+        b"x.a.b." * 9 + b"c = 1",
+    ],
+)
+def test_toml_that_cannot_be_read_is_named(content, tmp_path):
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(TomlError, match=r"mine\.toml"):
+        read_costs(tmp_path / "mine.toml")
+
+
+def test_no_toml_names_what_is_near(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(TomlError, match="give a file, or one of"):
-        read_costs(tmp_path / "pipe")
-    for text in (f"a = {'[' * 5000}{']' * 5000}", "a." * 5000 + "b = 1", f"a = {'9' * 5000}", "x.a.b." * 9 + "c = 1"):
-        mine.write_text(text)
-        with pytest.raises(TomlError, match=r"mine.toml is not TOML: (tables or lists nested|Exceeds|Invalid)"):
-            read_named(mine, "runs/recipes", "recipe", 1 << 20)
+    (tmp_path / "recipe.toml").touch()
+    for source, named in ((tmp_path / "pipe", "pipe"), ("digital-45n", "'digital-45nm'"), (tmp_path, "recipe.toml")):
+        with pytest.raises(TomlError, match=named):
+            read_named(source, "analysis/energy/cost_tables", "recipe", 100)
 
 
 def test_only_files_that_fit_are_read(tmp_path):
     path = tmp_path / "a.bin"
-    with pytest.raises(DataError, match="does not exist"):
-        read_file(path)
-    with pytest.raises(DataError, match="it is no file, but a folder"):
-        read_file(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="it is no file"):
-        read_file(tmp_path / "pipe")
     path.write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
     assert read_file(path, 5) == read_file(path) == b"12345"
-    with pytest.raises(DataError, match="has 5 bytes, at most 4 are read"):
-        read_file(path, 4)
-
-
-def test_the_last_name_of_a_path_of_any_system():
-    assert [last_name(path) for path in ("/a/b/", "C:\\mine\\cifar10")] == ["b", "cifar10"]
+    for place, most, named in (
+        (tmp_path / "none", None, "does not exist"),
+        (tmp_path, None, "folder"),
+        (tmp_path / "pipe", None, "no file"),
+        (path, 4, "5 bytes, at most 4"),
+    ):
+        with pytest.raises(DataError, match=f"{place.name} .*{named}"):
+            read_file(place, most)
