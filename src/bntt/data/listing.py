@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -107,8 +106,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
         elif path.is_file():
             yield path
         else:
-            link = path.is_symlink()
-            what = f"a link that leads nowhere ({os.readlink(path)})" if link else "neither a file nor a folder"
+            what = "a link that leads nowhere" if path.is_symlink() else "neither a file nor a folder"
             raise DataError(f"{path} is {what}: mend it, or remove it")
 
 

@@ -99,7 +99,7 @@ def to_itself(root):
         (to_itself, "cat/me is a link that leads nowhere"),
         (
             lambda root: (root / "train/cat/gone.png").symlink_to("/nowhere/gone.png"),
-            r"gone.png .*\(/nowhere/gone.png\)",
+            "gone.png is a link that leads nowhere",
         ),
         (lambda root: (root / "train/bird").symlink_to("/nowhere/bird"), "train/bird is a link that leads nowhere"),
         (lambda root: os.mkfifo(root / "train/cat/pipe"), "cat/pipe is neither"),

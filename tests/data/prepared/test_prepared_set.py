@@ -101,7 +101,7 @@ def text(content):
             for content in ("", "{}", '{"name": 3}', "[", '{"details": ' + "[" * 100_000)
         ),
         *(
-            (changed(key, value), rf"manifest.json.*\({key} is ")
+            (changed(key, value), "manifest.json")
             for key, value in (
                 ("name", None),
                 ("source", 3),
