@@ -1,9 +1,10 @@
-"""Tiny datasets in their real file formats."""
+"""Tiny datasets in their real file formats; and the real files, where they are."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import tarfile
 import zipfile
@@ -11,12 +12,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bntt.data import Splits
 from bntt.data.images import CIFAR10, CIFAR100, CifarLayout, read_cifar
 
 WNIDS = ("n02", "n01", "n03")
+
+
+def real(name: str) -> Path:
+    """A file or folder of the folder that BNTT_TEST_DATA names; without it the test is skipped."""
+    path = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / name
+    if not path.exists():
+        pytest.skip(f"BNTT_TEST_DATA names no folder with {name}")
+    return path
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:

@@ -1,15 +1,14 @@
 """AEDAT 4: what is around the packets, their events, and the real recording."""
 
-import os
 import struct
 import sys
-from pathlib import Path
 
 import pytest
 
 from bntt.data.events.formats import read_aedat4
 from bntt.io.errors import DataError
 from tests.data.events.aedat4_files import VERSION, container, description, packet
+from tests.fakes import real
 from tests.rows import each_row
 
 
@@ -79,10 +78,7 @@ def test_events_of_a_file_made_by_hand(lz4, tmp_path):
 @pytest.mark.data
 def test_the_real_recording(tmp_path):
     pytest.importorskip("aedat")
-    path = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "events" / "tonic_sample.aedat4"
-    if not path.is_file():
-        pytest.skip("BNTT_TEST_DATA names no folder with events/tonic_sample.aedat4")
-    events = read_aedat4(path)
+    events = read_aedat4(path := real("events/tonic_sample.aedat4"))
     assert (len(events), events.height, events.width) == (111_954, 240, 320)
     assert (events.t[0], events.duration) == (1605537493718345, 589_918)
     with pytest.raises(DataError, match="not whole"):

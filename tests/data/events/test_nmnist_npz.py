@@ -1,8 +1,6 @@
 """N-MNIST's records against bytes written out by hand, and recordings in NumPy's archives."""
 
 import io
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from bntt.data.events import formats
 from bntt.data.events.formats import read_event_archive, read_nmnist
 from bntt.io.errors import DataError
+from tests.fakes import real
 from tests.rows import each_row
 
 
@@ -44,10 +43,7 @@ def test_overflow_records_move_what_follows_and_another_sensor_is_larger(tmp_pat
 
 @pytest.mark.data
 def test_the_real_recording():
-    path = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "events" / "tonic_sample_nmnist.bin"
-    if not path.is_file():
-        pytest.skip("BNTT_TEST_DATA names no folder with events/tonic_sample_nmnist.bin")
-    events = read_nmnist(path)
+    events = read_nmnist(real("events/tonic_sample_nmnist.bin"))
     assert (len(events), events.left_out, events.x.max(), events.y.max()) == (4325, 0, 33, 33)
     assert (events.t[0], events.t[-1], set(events.p.tolist())) == (654, 311175, {0, 1})
 

@@ -1,14 +1,13 @@
 """The images inside the wheel are real, balanced, disjoint, and have their licence; the made set can be learned."""
 
-import os
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from bntt.data import fashion_mnist_bundled, synthetic
+from tests.fakes import real
 from tests.golden.make_fashion_mnist import bundle
 
 
@@ -27,9 +26,7 @@ def test_the_bundled_images():
 
 @pytest.mark.data
 def test_the_bundle_is_what_the_published_files_give():
-    folder = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "fashion-mnist"
-    if not folder.is_dir():
-        pytest.skip("BNTT_TEST_DATA names no folder with fashion-mnist/")
+    folder = real("fashion-mnist")
     with files("bntt.data").joinpath("fashion_mnist.npz").open("rb") as file, np.load(file) as npz:
         for name, array in bundle(folder).items():
             assert np.array_equal(npz[name], array), name
