@@ -42,7 +42,8 @@ def write_whole(path: Path, payload: bytes) -> None:
         text = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             text += f": {len(payload):,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free"
-        raise OSError(error.errno, f"{path} could not be written, the old file is unchanged ({text})") from None
+        fault = f"{path} could not be written, what was there before is unchanged ({text})"
+        raise OSError(error.errno, fault) from None
     finally:
         with suppress(OSError):  # its folder is gone or read-only: the first error is the one to tell
             temporary.unlink(missing_ok=True)
