@@ -70,17 +70,6 @@ def test_luminance_of_the_square_in_the_middle():
     assert np.allclose(_enlarged(pixels, 2), [[0.299, 0.587]] * 2)
 
 
-def test_a_bright_bar_tells_its_direction():
-    """A step to the brighter in front of an edge, to the darker behind it, at the places of the edge."""
-    pixels = torch.zeros(1, 32, 32, dtype=torch.uint8)
-    pixels[:, :, 16:] = 255
-    events, _ = simulate(pixels, camera=QUIET)
-    assert set(events.x.tolist()) <= set(range(58, 71))
-    assert abs(float(events.p.mean()) - 0.5) < 0.02
-    quarter = events.t < 300_000 * 0.05
-    assert len(set(events.p[quarter].tolist())) == 1  # one way at a time
-
-
 def test_all_is_a_function_of_seed_and_index():
     first, again = simulate(image(), seed=3, index=5)[0], simulate(image(), seed=3, index=5)[0]
     others = [simulate(image(), seed=3, index=6)[0], simulate(image(), seed=4, index=5)[0]]

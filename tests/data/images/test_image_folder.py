@@ -41,17 +41,6 @@ def test_pixels_and_classes(root, tmp_path):
     assert read_images(gray).train.images.shape == (8, 1, 8, 8)
 
 
-@each_row("kind", ["PNG", "TIFF"])
-def test_images_stand_upright(kind, root):
-    """All images of a folder, whichever way their camera lay: one size, and the same pixels."""
-    pixels = fakes.pixels(8, 8, 3, seed=9)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = Image.fromarray(np.rot90(pixels))  # to the left: its first row is the last column
-    turned.save(root / "train" / "cat" / "0.png", kind, exif=exif)
-    assert np.array_equal(read_images(root).train.images[0].permute(1, 2, 0).numpy(), pixels)
-
-
 def write(place, content=b"hello"):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)

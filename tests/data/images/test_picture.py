@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bntt.data.images import decode
-from bntt.data.listing import ListedFile
 from bntt.io import pictures
 from bntt.io.errors import DataError
 from bntt.io.pictures import ORIENTATION, decoded, orientation_of, read_picture
@@ -107,14 +105,6 @@ def test_damaged_exif_leaves_the_pixels_as_they_are(damage):
     pixels, changes = decoded(lambda: content, "x.jpeg")
     assert np.array_equal(np.moveaxis(pixels, 0, 2), np.asarray(Image.open(io.BytesIO(content))))
     assert changes == ()
-
-
-def test_what_fits_is_read_as_the_files_of_image_folders_are(tmp_path):
-    for channels in (1, 3):
-        path = written(tmp_path / f"{channels}.png", fakes.pixels(*((4, 6, 3) if channels == 3 else (4, 6))))
-        pixels, changes = read_picture(path, (channels, 4, 6))
-        assert (changes, pixels.dtype) == ((), np.uint8)
-        assert np.array_equal(pixels, decode(ListedFile("", path.read_bytes)))
 
 
 def test_gray_of_rgb_and_rgb_of_gray(tmp_path):
