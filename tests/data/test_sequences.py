@@ -44,7 +44,7 @@ def test_permuted_pixels_are_those_of_the_places_the_same_for_ever():
 def test_a_set_has_the_arranged_images_and_is_loaded_and_split_as_any(order, shape):
     data = sequences(order)
     assert (data.num_steps, data.features) == shape
-    assert (len(data), data.classes, data.labels.tolist(), data.counts()) == (3, ("cat", "dog"), [0, 1, 1], [1, 2])
+    assert (len(data), data.classes, data.labels.tolist()) == (3, ("cat", "dog"), [0, 1, 1])
     batch = data.batch(torch.tensor([2, 0]))
     assert batch.dtype == torch.float32
     assert torch.equal(batch, arrange(images(), order)[[2, 0]] / 255)

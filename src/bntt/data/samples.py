@@ -301,10 +301,6 @@ class SequenceSet:
         steps, features = arrange(self.images.images[:1], self.order).shape[1:]
         return steps, features
 
-    def counts(self) -> list[int]:
-        """Count the sequences of each class."""
-        return self.images.counts()
-
     def select(self, index: Int[Tensor, " M"]) -> SequenceSet:
         """Return the sequences at these places, in this order."""
         return SequenceSet(self.images.select(index), self.order)

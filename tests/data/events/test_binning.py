@@ -16,12 +16,8 @@ def build(height=3, width=4, **changes):
     return Events(**arrays, height=height, width=width)
 
 
-def test_duration_counts_both_ends_and_a_part_is_a_view():
-    events = build()
-    assert (len(events), events.duration, build(t=[5, 5, 5, 5]).duration) == (4, 7, 1)
-    part = events[1:3]
-    assert (part.t.tolist(), part.x.tolist(), part.height, part.width) == ([3, 8], [3, 1], 3, 4)
-    assert all(np.shares_memory(getattr(part, name), getattr(events, name)) for name in "txyp")
+def test_duration_counts_both_ends():
+    assert (len(build()), build().duration, build(t=[5, 5, 5, 5]).duration) == (4, 7, 1)
 
 
 @each_row(
@@ -37,8 +33,7 @@ def test_duration_counts_both_ends_and_a_part_is_a_view():
         (lambda: build(t=np.array([3, 3, 8, 9], np.int32)), "t .* int32"),
         (lambda: build(width=0), "3 and 0"),
         (lambda: build(height=1 << 20), "1048576 and 4"),
-        (lambda: build()[4:], "no event"),
-        (lambda: build()[::-1], "time"),
+        (lambda: build(**{name: np.zeros(0, np.int64) for name in "txyp"}), "no event"),
     ],
 )
 def test_events_that_cannot_be(make, named):
