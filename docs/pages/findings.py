@@ -140,7 +140,7 @@ def norms_figure(evidence: Evidence) -> Figure:
     lines = [
         Line(row["label"], row["cells"]["spikes"]["values"], row["cells"]["accuracy"]["values"], joined=False)
         for row in evidence.ran(study)
-        if "same_as" not in row and row["cells"]["spikes"]
+        if row["cells"]["spikes"]
     ]
     charts = [
         Lines("", Axis("spikes per image", low=0), Axis("test accuracy (%)", low=75), lines, note="one mark per start")

@@ -10,12 +10,13 @@ import sys
 import time
 
 import pytest
+import tomli_w
 
 from bntt.cli import main as cli
-from bntt.cli import study as verb
-from bntt.studies.make_runs import Ended
 from bntt.studies.study_file import study_names
-from tests.studies.test_work_items import items
+from tests.rows import each_row
+from tests.studies.kept import keep, small
+from tests.studies.kept import study as small_study
 
 STUDY = """
 title = "Two norms on the demo"
@@ -75,8 +76,6 @@ def test_a_strangers_study(home, capsys):
     assert study("mine/two-norms.toml", "--small", "--jobs", "2") == 0
     out = capsys.readouterr().out
     assert "[2/2]" in out
-    assert "nothing left" in out
-    assert "preliminary: fewer than 5 starts" in out
     assert "NOT DECIDED: BNTT is more accurate than no norm" in out
     found = result(home)
     assert [start["state"] for run in found["runs"] for start in run["starts"]] == ["done", "done"]
@@ -116,42 +115,39 @@ def test_what_is_not_there_is_written_as_not_run(home, capsys):
     assert not (home / "runs" / "pool").exists()
 
 
-def test_mistakes_are_told_before_anything_is_made(home, capsys):
-    for args, said in {
-        (): "name a study, several, or all",
-        ("table-6", "--small"): "did you mean 'table-",
-        ("all", "table-1"): "all already names every study",
-        ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
-        ("table-5", "--data", "images"): "expected NAME=FOLDER",
-        ("table-5", "--backend", "dask"): "belong together",
-        ("table-5", "--merge", "x.tar.xz", "--dry-run"): "choose one",
-        ("mine/two-norms.toml", "--small", "--only", "demo-1"): "--only demo-1: unknown name 'demo-1'",
-        ("table-5", "--pack", "mine/two-norms.toml"): "two-norms.toml is a file: name another",
-        ("table-5", "--data", "imagse=mine"): "unknown name 'imagse'; did you mean 'images'?",
-        ("table-5", "--data", "images=nowhere"): "nowhere does not exist, and nothing was prepared from it",
-        ("table-5", "--results", "nowhere"): "is not a folder",
-        ("mine/two-norms.toml",): "has no setting 'paper', only small",
-    }.items():
-        assert study(*args) == 2
-        assert said in capsys.readouterr().err
+@each_row(
+    ("args", "said"),
+    [
+        ((), "name a study"),
+        (("table-6", "--small"), "'table-6'"),
+        (("all", "table-1"), "all already names"),
+        (("table-5", "--jobs", "0"), "--jobs"),
+        (("table-5", "--data", "images"), "--data images: "),
+        (("table-5", "--data", "imagse=mine"), "did you mean 'images'"),
+        (("table-5", "--data", "images=nowhere"), "nowhere does not exist"),
+        (("table-5", "--pack", "mine/two-norms.toml"), "two-norms.toml"),
+        (("table-5", "--results", "nowhere"), "--results nowhere"),
+        (("mine/two-norms.toml",), "'paper'"),
+        (("mine/two-norms.toml", "--small", "--only", "demo-1"), "--only demo-1"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_made(home, capsys, args, said):
+    assert study(*args) == 2
+    assert said in capsys.readouterr().err
     assert not (home / "runs").exists()
 
 
 @pytest.mark.slow
 def test_all_is_every_study(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
-    assert study("all", "--small", "--estimate") in (0, 3), "by whether a package of the system has Fashion-MNIST"
-    out = capsys.readouterr().out
-    assert "cannot be made, by what is missing:\n" in out
-    assert "what the starts of each claim can decide: bntt study NAME --dry-run\n" in out
+    assert study("all", "--small", "--dry-run") in (0, 3), "by whether a package of the system has Fashion-MNIST"
+    assert "cannot be made: cifar10 is not here" in (out := capsys.readouterr().out)
     assert len(out.splitlines()) < 15, "a screen"
 
 
 def test_where_no_data_is_here_nothing_can_be_made(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
-    assert study("table-2", "--commands") == 3
-    assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here")
-    for how in ("--estimate", "--jobs=2"):
+    for how in ("--commands", "--dry-run", "--jobs=2"):
         assert study("table-2", how) == 3
         assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here: bntt data prep")
     assert not (home / "runs").exists()
@@ -163,15 +159,16 @@ def test_studies_are_listed_with_their_titles(capsys):
     assert [line.split()[0] for line in lines] == study_names()
 
 
-def test_the_time_left_goes_by_the_work_that_was_done():
-    one, other, last, again = items()
-    one.action = other.action = "train"
-    last.action = "measure"
-    assert one.seconds == other.seconds > 0
-    ended = [(one, Ended(0, "", 60.0, True)), (other, Ended(6, "failed", 1.0, True)), (last, Ended(0, "", 1.0, False))]
-    told = [verb.time_left([one, other, last], ended[:count], 1) for count in range(4)]
-    assert told == ["3 left, the first run will show how long", "2 left, about 1:00", "1 left", "nothing left"]
-    assert again.action == "cannot", "nobody has decided"
+def test_what_another_machine_packed_is_packed_again_here(home, capsys):
+    (home / "mine.toml").write_text(tomli_w.dumps(small_study()))
+    for seed in (0, 1):
+        keep(home / "there" / f"bntt-{seed}", small(f"seed={seed}"), processor="Q", commit="def")
+    assert study("mine.toml", "--small", "--only-kept", "--pool", "there", "--pack", "brought") == 0
+    assert study("mine.toml", "--small", "--only-kept", "--results", "brought", "--pack", "results") == 0
+    assert "packed: results/mine.tar.xz" in capsys.readouterr().out
+    bntt, none = json.loads((home / "results" / "mine.json").read_text())["table"]["rows"]
+    assert (bntt["cells"]["acc"]["n"], bntt["made_on"]) == (2, ["Q at def, float32: 2 runs"])
+    assert none["cells"]["acc"] is None
 
 
 def child(home, *args):

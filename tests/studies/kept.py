@@ -34,6 +34,11 @@ def study(**changed):
     return {key: value for key, value in {**json.loads(json.dumps(STUDY)), **changed}.items() if value is not None}
 
 
+def of_runs(*runs, **changed):
+    """The study with these runs, without table, pictures and claims."""
+    return study(**{"runs": list(runs), "table": None, "figures": None, "claims": None, **changed})
+
+
 def evaluation(accuracy=0.8, **more):
     """What an evaluation writes."""
     found = {"dataset": "made", "split": "test", "images": 10, "draws": 1, "accuracy": accuracy}
@@ -44,8 +49,6 @@ def evaluation(accuracy=0.8, **more):
 
 class Inline(Engine):
     """The engine in this process."""
-
-    killed = ()
 
     @contextmanager
     def parallel(self):

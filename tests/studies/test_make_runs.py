@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +62,7 @@ def test_what_fails_stops_no_other_and_is_told(pool):
 
 
 def test_what_begins_with_an_ann_comes_after_it(pool):
-    found = items(pool, runs=CONVERTED, claims=None, figures=None)
+    found = items(pool, runs=CONVERTED, **ALONE)
     ended = made(found, pool)
     assert [(run, one.code) for run, one in ended] == [("ann", 0), ("converted", 0)]
     recipe = (pool / found[1].place / "recipe.toml").read_text()
@@ -75,7 +73,7 @@ def test_what_begins_with_a_failed_ann_is_not_begun(pool):
     def fails(task):
         return Ended(3, "no data")
 
-    ended = made(items(pool, runs=CONVERTED, claims=None, figures=None), pool, make=fails)
+    ended = made(items(pool, runs=CONVERTED, **ALONE), pool, make=fails)
     assert [(one.code, one.begun) for _, one in ended] == [(3, True), (3, False)]
     assert "its source run failed (s: ann, seed 0)" in ended[1][1].why
 
@@ -88,7 +86,7 @@ def test_a_measurement_that_fails_stops_nothing_that_begins_with_its_ann(pool):
         return Ended(7 if task.measures else 0, "cannot be used")
 
     for expected in ([("ann", 7), ("converted", 0)], [("ann", 7)]):
-        ended = made(items(pool, runs=runs, claims=None, figures=None), pool, make=fails)
+        ended = made(items(pool, runs=runs, **ALONE), pool, make=fails)
         assert [(run, one.code) for run, one in ended] == expected
 
 
@@ -225,28 +223,3 @@ def test_a_request_to_stop_ends_the_processes_and_begins_nothing(pool):
     assert made(items(pool), pool, Engine(jobs=2), make=sleeps, **how) == []
     assert (len(told), stopped) == (2, [2])
     assert time.monotonic() - began < 50
-
-
-@pytest.mark.slow
-def test_a_cluster_of_dask_goes_on_when_a_worker_is_killed(pool, tmp_path):
-    """Both are started by hand, as on two machines."""
-    pytest.importorskip("distributed")
-    (pool.parent / "deaths").write_text("1")
-    file, python = tmp_path / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = [*python, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-    worker += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]
-    processes = [subprocess.Popen(one, **quiet) for one in (scheduler, worker, worker)]
-    try:
-        while not (file.is_file() and file.read_text()):
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
-        ended = made(items(pool), pool, Engine(backend="dask", address=address))
-        assert [one.code for _, one in ended] == [0] * 4
-        assert not (pool.parent / "deaths").exists(), "one was killed"
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()

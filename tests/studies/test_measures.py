@@ -8,11 +8,9 @@ import pytest
 from bntt.analysis.measurement import ArgumentError, Facts
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.measures import KINDS, is_metric, measure_from, metric_of, named_metrics
-from bntt.studies.study_file import load_study
-from bntt.studies.study_result import as_json, published
 from tests.evidence import RESULTS
 from tests.rows import each_row
-from tests.studies.found import empty_result, written
+from tests.studies.found import written
 
 FACTS = Facts("vgg9", "bntt", "poisson", 8, False, 5, True)
 DIRECT = Facts("vgg9", "bntt", "direct", 8, False, 1, False)
@@ -190,26 +188,3 @@ def test_every_name_has_its_number():
 )
 def test_a_number_is_named_or_a_path_of_a_measurement(name, known):
     assert is_metric(name) == known
-
-
-PUBLISHED = [(study, run, column) for study, runs in published().items() for run in runs for column in runs[run]]
-
-
-@each_row("key", PUBLISHED)
-def test_every_number_is_of_a_study_run_and_column(key):
-    study, run, column = key
-    found = load_study(study)
-    assert run in [one.name for one in found.runs_at("paper")]
-    columns = {one.key: one for one in found.table if one.shown}
-    assert column in columns
-    number = published()[study][run][column]
-    assert number.keys() == {"value", "source"}
-    assert len(number["source"]) > 10
-    if metric_of(columns[column].metric).metric.unit == "%":
-        assert 1 < number["value"] <= 100
-
-
-def test_what_was_not_seen_is_not_available():
-    rows = {row["run"]: row["paper"] for row in as_json(empty_result("table-1", "paper"))["table"]["rows"]}
-    assert rows["tiny-bntt"]["accuracy"] == {"missing": "not available"}
-    assert rows["cifar10-bntt"]["accuracy"]["value"] == 90.5

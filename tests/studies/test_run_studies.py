@@ -4,15 +4,14 @@ import json
 
 import pytest
 
-from bntt.io.archive import read_archive
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.evidence import pack_results
 from bntt.studies.make_runs import work
 from bntt.studies.plan import Folders, plan
 from bntt.studies.study_file import parse_study
 from bntt.studies.study_result import results_of, write_results
+from tests.rows import each_row
 from tests.studies.fake_bntt import fake_start
-from tests.studies.kept import Inline, fake_pool, keep, small, study
+from tests.studies.kept import Inline, fake_pool, keep, of_runs, small, study
 
 
 @pytest.fixture
@@ -38,27 +37,28 @@ def test_a_result_has_every_start(places):
     assert values["runs"][0]["starts"][0]["measures"].keys() == {"evaluate", "activity"}
 
 
-def test_two_runs_to_begin_with_of_one_name_are_refused(places):
-    runs = [{"name": name, "set": [f"init.run={name}/source"]} for name in ("a", "b")]
-    with pytest.raises(RecipeError, match=r"init\.run: .*a/source and .*b/source have one name"):
-        plan([parse_study(study(runs=runs, claims=None), "s0")], "small", places)
-
-
-def test_two_studies_of_one_name_are_refused(places):
-    with pytest.raises(RecipeError, match="2 studies are called s0, and would have one result: rename a file"):
-        plan([parse_study(study(), "s0"), parse_study(study(claims=None), "s0")], "small", places)
+@each_row(
+    ("studies", "said"),
+    [
+        ([of_runs(*({"name": n, "set": [f"init.run={n}/source"]} for n in "ab"))], "init.run: .*a/source.*b/source"),
+        ([study(), study(claims=None)], "s0"),
+    ],
+)
+def test_names_that_would_stand_for_two_are_refused(places, studies, said):
+    with pytest.raises(RecipeError, match=said):
+        plan([parse_study(one, "s0") for one in studies], "small", places)
 
 
 def test_a_failed_start_is_told_and_the_others_stand(places):
     runs = [{"name": "tab", "set": ["network.norm=tab"]}, {"name": "bntt"}]
-    _, (result,) = done(places, study(runs=runs, claims=None))
+    _, (result,) = done(places, of_runs(*runs))
     states = {key: found.state for key, found in result.found.items()}
     assert states == {("tab", 0): "failed", ("tab", 1): "failed", ("bntt", 0): "done", ("bntt", 1): "done"}
     assert result.found["tab", 0].why == "numbers are not finite"
 
 
 def test_two_studies_share_what_they_have_in_common(places):
-    more = study(runs=[{"name": "mine", "small": {"seeds": [1]}}], claims=None, figures=None)
+    more = of_runs({"name": "mine", "small": {"seeds": [1]}})
     planned, (one, other) = done(places, study(), more)
     assert len(planned.items) == 4
     assert one.found["bntt", 1].kept.path == other.found["mine", 1].kept.path
@@ -72,9 +72,7 @@ def test_each_study_takes_the_run_of_a_start_that_has_its_measures(places, tmp_p
         run = keep(tmp_path / "kept" / name, small())
         (run / f"{kind}.json").write_text(json.dumps({"split": "test", "arguments": {}}))
     asking = [
-        parse_study(
-            study(runs=[{"name": "bntt", "measures": kinds}], claims=None, figures=None), f"s{len(kinds)}{kind}"
-        )
+        parse_study(of_runs({"name": "bntt", "measures": kinds}), f"s{len(kinds)}{kind}")
         for kind, kinds in (("activity", ["activity"]), ("energy", ["energy"]), ("none", []))
     ]
     found = results_of(plan(asking, "small", here), here, [])
@@ -87,34 +85,16 @@ def test_the_first_start_of_every_run_comes_before_the_second_of_any(places):
         "set": ["network.neuron=relu", "network.norm=none", "encoder.name=expected", "network.num_steps=1"],
     }
     late = {"name": "late", "small": {"seeds": [1]}, "set": ["network.norm=bn"]}
-    planned = plan(
-        [parse_study(study(runs=[late, {"name": "bntt"}, ann], claims=None, figures=None), "s")], "small", places
-    )
+    planned = plan([parse_study(of_runs(late, {"name": "bntt"}, ann), "s")], "small", places)
     assert [(item.start.run, item.start.seed) for item in planned.items] == [
         ("late", 1), ("bntt", 1), ("ann", 1), ("bntt", 0), ("ann", 0),
     ]  # fmt: skip
 
 
-def test_what_is_finished_is_packed_while_the_rest_is_made(places):
-    planned, _ = done(places, study())
-    gone = places.pool / next(item.place for item in planned.items if item.start.run == "none" and item.start.seed == 1)
-    (gone / "evaluation.json").unlink()
-    other = study(runs=[{"name": "x", "set": ["network.norm=bn"]}], claims=None, figures=None)
-    again = plan([parse_study(study(), "s0"), parse_study(other, "s1")], "small", places)
-    finished = [one for one in results_of(again, places, []) if any(start.kept for start in one.found.values())]
-    summary, archive, _ = pack_results(finished, places.out / "packed")
-    assert (summary.name, archive.name) == ("s0.json", "s0.tar.xz"), "s1 has nothing yet"
-    cells = {row["run"]: row["cells"]["acc"]["n"] for row in json.loads(summary.read_text())["table"]["rows"]}
-    assert cells == {"bntt": 2, "none": 1}
-    assert {name.split("/")[0] for name, _ in read_archive(archive)} == {
-        item.kept[0].path.name for item in again.items if item.kept
-    }
-
-
 def test_what_cannot_be_made_is_not_run(places, monkeypatch, tmp_path):
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "none"))
     runs = [{"name": "a", "small": {"recipe": "cifar10-small", "seeds": [0]}}]
-    _, (result,) = done(places, study(runs=runs, claims=None, figures=None))
+    _, (result,) = done(places, of_runs(*runs))
     assert (result.found["a", 0].state, result.found["a", 0].kept) == ("not run", None)
     assert "cifar10 is not here" in result.found["a", 0].why
 

@@ -1,18 +1,18 @@
 """What is used again, what is measured further and what is made, and why."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
 
+from bntt.io.errors import DataError
 from bntt.io.files import digest
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.measures import measure_from
-from bntt.studies.plan import decide_actions, plan_study, work_items
+from bntt.studies.plan import EACH, check_possible, decide_actions, overview, plan_study, work_items
 from bntt.studies.pool import lacking
 from bntt.studies.study_file import parse_study
-from tests.studies.kept import epochs, keep, small, study
+from tests.studies.kept import epochs, keep, of_runs, small, study
 
 
 def items(*studies):
@@ -34,7 +34,6 @@ def test_with_nothing_there_all_is_made(pool):
     found = items()
     assert [action for action, *_ in decided(found, pool)] == ["train"] * 4
     assert found[0].why == "no kept run matches"
-    assert found[0].seconds > 0
 
 
 def test_what_was_kept_without_weights_is_used_again(pool, tmp_path):
@@ -87,26 +86,19 @@ def test_a_training_that_was_stopped_stands_for_no_start(pool, tmp_path):
     assert decided(found, pool, tmp_path / "results")[0][0] == "reuse"
 
 
-def test_data_that_is_not_here_is_told_and_what_was_kept_is_used(pool, tmp_path, monkeypatch):
+def test_without_its_data_what_was_kept_is_used_if_it_was_made_with_one_data(pool, tmp_path, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "nothing"))
-    runs = [{"name": "a", "small": {"recipe": "cifar10-small", "seeds": [0, 1]}}]
-    found = items(study(runs=runs, claims=None, figures=None))
-    keep(pool / "a", load_recipe("cifar10-small"))
+    found = items(of_runs({"name": "a", "small": {"recipe": "cifar10-small"}}))
+    keep(pool / "0", load_recipe("cifar10-small"))
     assert [action for action, *_ in decided(found, pool)] == ["reuse", "cannot"]
     assert "bntt data prepare cifar10" in found[1].why
-
-
-def test_starts_made_with_other_data_stand_in_no_table_together(pool, tmp_path, monkeypatch):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "nothing"))
-    found = items(study(runs=[{"name": "a", "small": {"recipe": "cifar10-small"}}], claims=None, figures=None))
-    for seed in (0, 1):
-        keep(pool / f"{seed}", load_recipe("cifar10-small", [f"seed={seed}"]), sums={"train": f"{seed}"})
+    keep(pool / "1", load_recipe("cifar10-small", ["seed=1"]), sums={"train": "other"})
     assert [action for action, *_ in decided(found, pool)] == ["reuse", "cannot"]
 
 
 def test_images_of_a_folder_are_nobodys_until_it_is_named(pool):
     runs = [{"name": "a", "set": ["data.name=images"], "small": {"seeds": [0]}}]
-    found = items(study(runs=runs, claims=None, figures=None))
+    found = items(of_runs(*runs))
     keep(pool / "a", small("data.name=images"))
     assert decided(found, pool) == [("cannot", "a", 0)]
     assert "--data images=FOLDER" in found[0].why
@@ -123,7 +115,7 @@ CONVERTED = [
 
 
 def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
-    one = study(runs=CONVERTED, claims=None, figures=None)
+    one = of_runs(*CONVERTED)
     ann, converted = items(one)
     keep(pool / "ann", ann.recipe)
     assert decided([ann, converted], pool) == [("train", "ann", 0), ("train", "converted", 0)]
@@ -137,15 +129,13 @@ def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
 def test_what_begins_with_an_ann_needs_one_of_its_seed():
     later = CONVERTED[1] | {"small": CONVERTED[1]["small"] | {"seeds": [0, 1]}}
     with pytest.raises(RecipeError, match="study s0, runs converted: begins with ann, which has no start of seed 1"):
-        items(study(runs=[CONVERTED[0], later], claims=None, figures=None))
+        items(of_runs(CONVERTED[0], later))
 
 
 def test_data_of_two_sizes_are_two(monkeypatch):
     monkeypatch.setattr("bntt.studies.plan.data_checksums", lambda recipe: {"train": str(recipe.data.size)})
     runs = [{"name": f"x{size}", "set": ["data.name=images", f"data.size={size}"]} for size in (16, 24)]
-    assert [item.sums["train"] for item in items(study(runs=runs, claims=None, figures=None))] == ["16"] * 2 + [
-        "24"
-    ] * 2
+    assert [item.sums["train"] for item in items(of_runs(*runs))] == ["16", "16", "24", "24"]
 
 
 def test_a_run_that_began_with_other_weights_than_are_there_is_no_use(pool, tmp_path):
@@ -153,7 +143,7 @@ def test_a_run_that_began_with_other_weights_than_are_there_is_no_use(pool, tmp_
     of = f"init.run={source}"
     run = with_activity(keep(pool / "a", small(of)))
     runs = [{"name": "a", "set": [of], "measures": ["activity"], "small": {"seeds": [0]}}]
-    found = items(study(runs=runs, claims=None, figures=None))
+    found = items(of_runs(*runs))
     assert decided(found, pool) == [("reuse", "a", 0)]
     (source / "checkpoints").mkdir(parents=True)
     (best := source / "checkpoints" / "best.safetensors").write_bytes(b"weights")
@@ -166,20 +156,11 @@ def test_a_run_that_began_with_other_weights_than_are_there_is_no_use(pool, tmp_
 
 
 def test_studies_share_their_starts_and_add_their_measures():
-    more = study(runs=[{"name": "same", "measures": ["energy"]}], claims=None, figures=None)
+    more = of_runs({"name": "same", "measures": ["energy"]})
     found = items(study(), more)
     assert len(found) == 4
     assert found[0].needed_by == ["s0: bntt, seed 0", "s1: same, seed 0"]
     assert {measure.kind for measure in found[0].measures.values()} == {"activity", "energy"}
-
-
-def test_of_two_that_fit_the_complete_one_is_taken(pool, tmp_path):
-    found = items()
-    keep(pool / found[0].place, small(), weights=True)
-    with_activity(keep(tmp_path / "r" / "b", small()))
-    assert decided(found, pool, tmp_path / "r")[0][0] == "reuse"
-    shutil.rmtree(tmp_path / "r")
-    assert decided(found, pool)[0][0] == "measure"
 
 
 @pytest.fixture
@@ -188,18 +169,37 @@ def pool(tmp_path):
     return tmp_path / "pool"
 
 
-def test_of_two_in_folders_of_results_the_one_named_by_its_content_is_first(pool, tmp_path):
+def test_of_two_that_fit_the_complete_one_is_taken(pool, tmp_path):
     found = items()
-    with_activity(keep(tmp_path / "results" / "a", small(), accuracy=0.7))
-    with_activity(keep(tmp_path / "results" / found[0].place, small(), accuracy=0.8))
+    keep(pool / found[0].place, small(), weights=True)
+    with_activity(keep(tmp_path / "r" / "b", small()))
+    assert decided(found, pool, tmp_path / "r")[0][0] == "reuse"
+
+
+def test_of_two_whole_ones_the_one_named_by_its_content_is_first_and_then_by_name(pool, tmp_path):
+    found = items()
+    for name in ("b", "a", found[0].place):
+        with_activity(keep(tmp_path / "results" / name, small()))
     decided(found, pool, tmp_path / "results")
-    assert [run.evaluation["accuracy"] for run in found[0].kept] == [0.8, 0.7]
+    assert [run.path.name for run in found[0].kept] == [found[0].place, "a", "b"]
     assert found[0].why.endswith(found[0].place)
 
 
-def test_two_of_one_start_are_read_in_the_order_of_their_names(pool, tmp_path):
-    for name, accuracy in (("b", 0.6), ("a", 0.7)):
-        with_activity(keep(tmp_path / "results" / name, small(), accuracy=accuracy))
-    found = items()
-    decided(found, pool, tmp_path / "results")
-    assert [run.path.name for run in found[0].kept] == ["a", "b"]
+def test_a_dry_run_lists_few_runs_and_counts_many(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "none"))
+    few, many = items(), items(study(settings=at("cifar10", EACH)), study(settings=at("demo", 1)))
+    for found in (few, many):
+        decide_actions(found, [pool])
+    lines = list(overview(few))
+    assert lines[0] == "made            s0: bntt, seed 0: no kept run matches"
+    assert lines[4:] == ["4 runs: 0 are used again, 0 are measured further, 4 are made, 0 cannot be made"]
+    lacks, counted = overview(many)
+    assert lacks.startswith(f"{2 * EACH} cannot be made: cifar10 is not here: bntt data prepare cifar10 --download")
+    assert counted.endswith(f"2 are made, {2 * EACH} cannot be made")
+    check_possible(many)
+    with pytest.raises(DataError, match=r"^nothing can be made: cifar10 is not here: [^;]*$"):
+        check_possible([item for item in many if item.action == "cannot"])
+
+
+def at(recipe, seeds):
+    return {"small": {"recipe": recipe, "set": ["network.width=0.25"], "seeds": list(range(seeds))}}

@@ -27,7 +27,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report import describe_counts, find_subjects, page_of, save_page
+    from bntt.studies.report import find_subjects, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
@@ -42,7 +42,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
     if gaps:
         console.line(f"{plural(gaps, 'gap')}: each is marked on the page where it belongs")
-    console.line(f"{describe_counts(page)}, {out.stat().st_size / 1024:,.0f} KiB")
+    console.line(f"runs and studies: {len(page.subjects)}, {out.stat().st_size / 1024:,.0f} KiB")
     console.line(f"written: {out}")
 
 

@@ -8,18 +8,14 @@ answer is shown but not tested, and says so.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from math import floor, isclose, isnan, log10, sqrt
+from math import floor, isclose, log10, sqrt
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from pydantic_core import PydanticCustomError
-from scipy.integrate import quad
-from scipy.optimize import brentq
-from scipy.special import nctdtr, ndtr, stdtr, stdtrit
-from scipy.stats import chi
+from scipy.special import stdtr
 
 from bntt.analysis.accuracy import FEW, Difference, Summary, paired_difference
 from bntt.analysis.result import Count, Number, Record
@@ -27,55 +23,14 @@ from bntt.io.files import unknown_key
 
 LEVEL = 0.05
 """Level of all tests."""
-POWER = 0.8
-"""Share of studies in which the difference is found."""
 SUPERIOR = 0.75
 """P(A > B) required for "better" (Bouthillier et al. 2021)."""
 ENOUGH = 6
 """Fewest starts a side for equivalence."""
 ROUNDING = 1e-9
 """Tolerance at a bound: 100 (1 - 20 / 25) is a little less than 20."""
-ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
-BY_INTERVAL = (
-    f"by the 95 % interval of the mean over starts; does not hold where it lies on the other side, and is not decided "
-    f"where fewer than {FEW} starts all agree"
-)
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 _OPEN: Answer = "not decided"
-Named = Callable[[str], str]
-"""Label of a run, or title of a column, by its key."""
-Bound = tuple[str, float, Literal["at least", "at most"]]
-"""Column, and a value that its mean must not miss."""
-RUNS = ("run", "than", "runs", "later", "later_than")
-COLUMNS = ("of", "saved", "lost", "first", "last", "beside")
-"""Keys of a claim that name runs, and those that name columns."""
-
-
-def smallest_difference(error: float, starts: int, level: float = LEVEL) -> float:
-    """Return the difference that a two-sided test finds in four of five studies."""
-    return _errors(starts, 1 - level / 2, 1) * error / sqrt(starts)
-
-
-def smallest_margin(error: float, starts: int, level: float = LEVEL) -> float:
-    """Return the margin within which two one-sided tests find two equal runs equivalent in four of five studies."""
-    return _errors(starts, 1 - level, 2) * error / sqrt(starts)
-
-
-@cache
-def _errors(starts: int, share: float, sides: int) -> float:
-    """Return the difference, in standard errors, that :data:`POWER` of studies would decide."""
-    degrees = starts - 1
-    quantile = stdtrit(degrees, share)
-
-    def lacks(errors: float) -> float:
-        if sides == 1:
-            missed = float(nctdtr(degrees, errors, quantile))
-            return POWER - 1 + (0.0 if isnan(missed) else missed)  # SciPy has no value where next to none are missed
-        inside = errors / quantile * sqrt(degrees)  # beyond it, both tests cannot be decided
-        found = quad(lambda s: chi.pdf(s, degrees) * (2 * ndtr(errors - quantile * s / sqrt(degrees)) - 1), 0, inside)
-        return POWER - float(found[0])
-
-    return float(brentq(lacks, 0.0, 1000.0))
 
 
 def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> float:
@@ -101,7 +56,7 @@ def holm(values: Sequence[float]) -> list[bool]:
 
 
 class EffectRecord(Record):
-    """One number behind a verdict, as a forest plot shows it: mean, interval, and the values that decide."""
+    """One number behind a verdict: mean, interval, and the values that decide."""
 
     name: str
     """Runs that it is of."""
@@ -127,14 +82,8 @@ class ClaimRecord(Record):
     starts: Count = 0
     """Fewest starts of a comparison."""
     p: Number = None
-    """Probability of evidence at least so strong if the opposite were true; None if the rule is no test of means."""
-    rule: str
+    """Probability of evidence at least so strong if the opposite were true; None if there are too few starts."""
     effects: tuple[EffectRecord, ...] = ()
-
-    @property
-    def few(self) -> bool:
-        """True if its starts are too few for a test: the verdict is shown, not tested."""
-        return bool(self.effects) and min(effect.starts for effect in self.effects) < FEW
 
 
 class Part(NamedTuple):
@@ -155,8 +104,6 @@ class Findings:
     """Number of every start, by seed, for each run and column."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Unit of each column."""
-    same: Mapping[str, str] = field(default_factory=dict)
-    """Run that each duplicate run equals by definition."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of runs."""
     titles: Mapping[str, str] = field(default_factory=dict)
@@ -172,10 +119,6 @@ class Findings:
         """Name a difference of two runs; a group that both labels begin with is named once, at the end."""
         (group, colon, one), (of, _, two) = (self.run(name).partition(": ") for name in (run, other))
         return f"{one} − {two} ({group})" if colon and group == of else f"{self.run(run)} − {self.run(other)}"
-
-    def mean(self, key: str, found: Summary) -> str:
-        unit = self.units.get(key, "")
-        return f"{self.column(key)} {with_interval(found.mean, found.interval, f' {unit}' * bool(unit))}"
 
     def shared(self, places: Sequence[tuple[str, str]]) -> list[Mapping[int, float]]:
         """Return the numbers of some runs and columns, of the starts that all of them have."""
@@ -204,7 +147,7 @@ class TomlTable(BaseModel):
 
 def fault_at(key: str, said: str) -> PydanticCustomError:
     """Return a fault of a table, which names the key below it."""
-    return PydanticCustomError("fault", "{said}", {"key": key, "said": said})
+    return PydanticCustomError("fault", "{key}: {said}", {"key": key, "said": said})
 
 
 class Claim(TomlTable):
@@ -218,53 +161,26 @@ class Claim(TomlTable):
     paper: str = ""
     """The paper's number, as text; "" if none was seen."""
     rule: str
-    scatter: ClassVar[float] = 1.0
-    """Standard deviation of what is tested, over that of one start."""
-    fewest: ClassVar[int] = 2
-    """Fewest starts that the rule decides from."""
 
-    def uses(self, columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[str]]:
+    @abstractmethod
+    def uses(self) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
-        held = [[getattr(self, key, "") for key in keys] for keys in (RUNS, columns)]
-        runs, read = ([name for one in part for name in ([one] if isinstance(one, str) else one)] for part in held)
-        return list(dict.fromkeys(filter(None, runs))), list(dict.fromkeys(filter(None, read)))
-
-    def decided_by(self) -> tuple[list[str], list[str]]:
-        """Return the runs and the columns without which there is no answer."""
-        return self.uses(COLUMNS[:-1])
-
-    def compared(self) -> list[list[str]]:
-        """Return the groups of runs that are compared start by start, with the same seed."""
-        return [self.uses()[0]]
 
     @abstractmethod
     def judge(self, found: Findings) -> ClaimRecord:
         """Return the answer that these numbers give."""
 
-    @abstractmethod
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        """Describe the rule in a sentence, with the labels of runs and the titles of columns."""
-
-    def finds(self, error: float, starts: int, level: float) -> float:
-        """Return the smallest difference that ``starts`` starts of standard deviation ``error`` decide."""
-        return smallest_difference(error, starts, level)
-
-    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        """Return the smallest difference of each column that ``starts`` starts decide."""
-        known = [column for column in self.decided_by()[1] if column in spreads and starts >= self.fewest]
-        return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
-
-    def verdict(self, found: Findings, parts: Sequence[Part], text: str, p: float | None = None) -> ClaimRecord:
+    def verdict(self, parts: Sequence[Part], text: str, p: float | None = None) -> ClaimRecord:
         """Join the answers of all parts: all must hold, or one does not (Bonferroni)."""
         answers = [part.answer for part in parts]
         order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
-        answer: Answer = next((one for one in order if one in answers), "holds" if answers else "not decided")
+        answer: Answer = next((one for one in order if one in answers), "holds")
         tested = [part.p for part in parts if part.p is not None]
         if p is None and answer == "does not hold":
             against = [part.p for part in parts if part.answer == answer and part.p is not None]
             p = min(1.0, len(parts) * min(against))
         elif p is None and len(tested) == len(parts):
-            p = max(tested, default=None)
+            p = max(tested)
         effects = tuple(part.effect for part in parts if part.effect)
         starts = min((effect.starts for effect in effects), default=0)
         return ClaimRecord(
@@ -273,7 +189,6 @@ class Claim(TomlTable):
             because=with_starts(text, starts),
             starts=starts,
             p=p,
-            rule=self.in_words(found.run, found.column),
             effects=effects,
         )
 
@@ -281,8 +196,8 @@ class Claim(TomlTable):
 class _Pairs(Claim):
     """Pairwise comparison of runs, over the starts whose seed they share."""
 
-    scatter: ClassVar[float] = sqrt(2)
-    side: ClassVar[str] = "above"
+    fewest: ClassVar[int] = 2
+    """Fewest starts that the rule decides from."""
     of: str
     """Column that is compared."""
 
@@ -290,47 +205,33 @@ class _Pairs(Claim):
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of runs, the one claimed to be ahead first."""
 
-    def compared(self) -> list[list[str]]:
-        return [list(pair) for pair in self.pairs()]
+    @abstractmethod
+    def judge_pair(self, found: Difference) -> tuple[Answer, float]:
+        """Judge one pair from at least :attr:`fewest` starts; return the probability of such a difference too."""
 
     def margins(self) -> tuple[float, ...]:
         """Return the differences that a pair is compared with."""
         return (0.0,)
 
-    @abstractmethod
-    def judge_pair(self, found: Difference) -> tuple[Answer, float]:
-        """Judge one pair from at least :attr:`fewest` starts; return the probability of such a difference too."""
-
-    def could_show(self, found: Difference, unit: str) -> str:
-        """Name what starts with this scatter could have shown about a pair that they leave open."""
-        return could_see(found, unit)
+    def uses(self) -> tuple[list[str], list[str]]:
+        return [run for pair in self.pairs() for run in pair], [self.of]
 
     def judge(self, found: Findings) -> ClaimRecord:
-        counted, remarks, parts = dict[tuple[str, str], tuple[str, str]](), list[str](), list[Part]()
-        for pair in self.pairs():
-            run, other = (found.same.get(name, name) for name in pair)
-            if run == other:
-                remarks.append(f"{found.run(pair[1])} is {found.run(pair[0])} by definition, and no rival")
-            elif (had := counted.setdefault((run, other), pair)) != pair:
-                remarks.append(f"{found.run(pair[1])} is {found.run(had[1])} by definition, and counted once")
-        for run, other in counted.values():
-            one, two = found.shared([(run, self.of), (other, self.of)])
-            if one:
-                parts.append(self._part(found, found.difference(run, other), paired_difference(one, two)))
-            else:
-                said = f"{found.run(run)} and {found.run(other)} share no start with this number"
-                parts.append(Part("not run", said))
-        return self.verdict(found, parts, "; ".join([*(part.said for part in parts), *remarks]))
+        parts = [self._part(found, *pair) for pair in self.pairs()]
+        return self.verdict(parts, "; ".join(part.said for part in parts))
 
-    def _part(self, found: Findings, pair: str, difference: Difference) -> Part:
-        answer, p, unit = _OPEN, None, found.units.get(self.of, "")
+    def _part(self, found: Findings, run: str, other: str) -> Part:
+        one, two = found.shared([(run, self.of), (other, self.of)])
+        if not one:
+            return Part("not run", f"{found.run(run)} and {found.run(other)} share no start with this number")
+        difference, name, unit = paired_difference(one, two), found.difference(run, other), found.units.get(self.of, "")
+        answer, p = _OPEN, None
         if difference.n >= self.fewest:
             answer, p = self.judge_pair(difference)
             if difference.mean != 0 and all_agree(difference.values):  # as those of identical networks do
                 answer = "not decided"
-        left_open = self.could_show(difference, unit) if answer == "not decided" else ""
-        said = f"{pair}: {_difference(difference, unit, self.side)}{left_open}"
-        return Part(answer, said, p, found.effect(pair, self.of, in_points(unit), difference, *self.margins()))
+        effect = found.effect(name, self.of, in_points(unit), difference, *self.margins())
+        return Part(answer, f"{name}: {_difference(difference, unit, lower=getattr(self, 'lower', False))}", p, effect)
 
 
 class _Against(_Pairs):
@@ -344,7 +245,7 @@ class _Against(_Pairs):
 
 
 class Better(_Against):
-    """``better``: the first run is above the other, or below where lower is better, by more than chance."""
+    """``better``: in at least three quarters of the starts above the other, by an interval that excludes 0."""
 
     rule: Literal["better"]
     by: Annotated[float, Field(ge=0)] = 0.0
@@ -352,24 +253,11 @@ class Better(_Against):
     lower: bool = False
     """True if lower is better."""
 
-    @property
-    def side(self) -> str:  # type: ignore[override]
-        return "below" if self.lower else "above"
-
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
         return _ahead(_turned(found) if self.lower else found, self.by)
 
     def margins(self) -> tuple[float, ...]:
         return (-self.by if self.lower else self.by,)
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        by = f" and a mean of at least {self.by:g}" if self.by else ""
-        less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
-        return (
-            f"{run(self.run)} {self.side} {_all(run, self.than)} in {column(self.of)}: in at least {SUPERIOR:.0%} of "
-            f"the shared starts, with a paired 95 % interval on that side of 0{by}; does not hold where the whole "
-            f"interval {less}; {ALIKE}"
-        )
 
 
 class NoWorse(_Against):
@@ -385,12 +273,6 @@ class NoWorse(_Against):
         low, high = _interval(found)
         answer: Answer = "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
         return answer, two_sided(found, -self.margin)
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        return (
-            f"{run(self.run)} at most {self.margin:g} below {_all(run, self.than)} in {column(self.of)}: the paired "
-            f"95 % interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
-        )
 
 
 class Equivalent(_Against):
@@ -413,25 +295,6 @@ class Equivalent(_Against):
             return "does not hold", chance
         return "holds" if chance <= LEVEL else "not decided", chance
 
-    def could_show(self, found: Difference, unit: str) -> str:
-        asked = f"; within {self.margin:g}{in_points(unit)} was asked"
-        if found.n < ENOUGH:
-            return f"{asked}, of {ENOUGH} starts or more"
-        if not found.sd or same_but_for_rounding(found.values):
-            return asked
-        shown = smallest_margin(found.sd, found.n)
-        return f"{asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
-
-    def finds(self, error: float, starts: int, level: float) -> float:
-        return smallest_margin(error, starts, level)
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        return (
-            f"{run(self.run)} within {self.margin:g} of {_all(run, self.than)} in {column(self.of)}: both one-sided "
-            f"tests at {LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the paired 95 % interval "
-            f"lies outside; {ALIKE}"
-        )
-
 
 class Order(_Pairs):
     """``order``: each run is better than the next one."""
@@ -445,202 +308,77 @@ class Order(_Pairs):
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
         return _ahead(found)
 
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        return f"{' > '.join(map(run, self.runs))} in {column(self.of)}, each pair by the rule of better"
-
 
 class Closes(Claim):
-    """``closes``: the lead of one run over another is smaller between two later runs, such as those trained longer."""
+    """``closes``: the lead of one run over another is smaller between two later runs, such as those trained longer.
+
+    The intervals of the first lead, and of what the second is less, start by start, must both lie above 0.
+    """
 
     rule: Literal["closes"]
-    scatter: ClassVar[float] = 2.0
     of: str
     """Column that is compared."""
     run: str
     than: str
     later: str
     later_than: str
-    lower: bool = False
-    """True if lower is better: the lead is then that of the lower one."""
+
+    def uses(self) -> tuple[list[str], list[str]]:
+        return [self.run, self.than, self.later, self.later_than], [self.of]
 
     def judge(self, found: Findings) -> ClaimRecord:
-        names, unit = [self.run, self.than, self.later, self.later_than], found.units.get(self.of, "")
-        keys, every = [found.same.get(name, name) for name in names], ", ".join(map(found.run, self.uses()[0]))
-        if len(set(keys)) < len(keys):
-            return self.verdict(found, [], f"two of {every} are one run by definition")
-        run, than, later, later_than = found.shared([(key, self.of) for key in keys])
+        names, unit = self.uses()[0], found.units.get(self.of, "")
+        run, than, later, later_than = found.shared([(name, self.of) for name in names])
         if not run:
-            return self.verdict(found, [Part("not run")], f"{every} share no start with this number")
-        first, second = paired_difference(run, than), paired_difference(later, later_than)
-        lead, left = (_turned(first), _turned(second)) if self.lower else (first, second)
+            said = f"{', '.join(map(found.run, names))} share no start with this number"
+            return self.verdict([Part("not run")], said)
+        lead, left = paired_difference(run, than), paired_difference(later, later_than)
         closed = Difference(tuple(a - b for a, b in zip(lead.values, left.values, strict=True)))
-        answer, why = self._decide(lead, closed, unit)
-        one, two = found.difference(*names[:2]), found.difference(*names[2:])
-        side = "below" if self.lower else "above"
-        text = (
-            f"{one}: {_difference(first, unit, side)}; {two}: {_difference(second, unit, side)}; "
-            f"closed by {_difference(closed, unit, 'above')}{why}"
-        )
-        effects = [
-            found.effect(name, self.of, in_points(unit), difference, 0.0)
-            for name, difference in ((one, first), (two, second), ("closed by", closed))
-        ]
+        told = {found.difference(*names[:2]): lead, found.difference(*names[2:]): left, "closed by": closed}
+        text = "; ".join(f"{name}: {_difference(one, unit)}" for name, one in told.items())
+        effects = [found.effect(name, self.of, in_points(unit), one, 0.0) for name, one in told.items()]
         p = None if lead.n < 2 else max(min(1.0, 2 * above(lead.mean, lead.sd, lead.n)), two_sided(closed, 0.0))
-        return self.verdict(found, [Part(answer, effect=effect, p=p) for effect in effects], text, p)
+        answer = self._decide(lead, closed)
+        return self.verdict([Part(answer, effect=effect, p=p) for effect in effects], text, p)
 
-    def _decide(self, lead: Difference, closed: Difference, unit: str) -> tuple[Answer, str]:
-        """Return the answer, and a note on what left the claim open."""
-        if lead.n < 2:
-            return "not decided", ""
-        if _interval(lead)[0] <= 0 or all_agree(lead.values):
-            return "not decided", "; no first lead is shown that could close"
-        if all_agree(closed.values):
-            return "not decided", f"; all {closed.n} starts agree"
+    def _decide(self, lead: Difference, closed: Difference) -> Answer:
         low, high = _interval(closed)
-        if low <= 0 <= high:
-            return "not decided", could_see(closed, unit)
-        return "holds" if low > 0 else "does not hold", ""
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        side = "below" if self.lower else "above"
-        return (
-            f"{run(self.run)} leads {run(self.than)} in {column(self.of)} ({side}) by more than {run(self.later)} "
-            f"leads {run(self.later_than)}: over the starts that all four share, the 95 % intervals of the first lead "
-            f"and of what the second is less, start by start, both lie above 0; does not hold where the second lead is "
-            f"more, by the same intervals; not decided where no first lead is shown, or fewer than {FEW} starts all "
-            f"agree"
-        )
+        if lead.n < 2 or _interval(lead)[0] <= 0 or all_agree(lead.values) or all_agree(closed.values):
+            return "not decided"
+        return "holds" if low > 0 else "does not hold" if high < 0 else "not decided"
 
 
-class _Means(Claim):
-    """Bounds on the means of one run's columns, all of which must hold."""
+class Bounds(Claim):
+    """``bounds``: means over the starts of a run are at least, or at most, some values, by their intervals."""
 
+    rule: Literal["bounds"]
     run: str
-    beside: list[str] = Field(default=[])
-    """Columns that are reported too, and decide nothing."""
+    at_least: dict[str, float] = Field(default={})
+    """Lowest values, by column."""
+    at_most: dict[str, float] = Field(default={})
+    """Highest values, by column."""
 
-    @abstractmethod
-    def bounds(self) -> list[Bound]:
-        """Return the bounds that decide the claim."""
+    def uses(self) -> tuple[list[str], list[str]]:
+        return [self.run], [*self.at_least, *self.at_most]
 
     def judge(self, found: Findings) -> ClaimRecord:
-        bounds, run, parts = self.bounds(), found.run(self.run), list[Part]()
-        rows = found.shared([(self.run, column) for column, _, _ in bounds])
+        run, parts = found.run(self.run), list[Part]()
+        rows = found.shared([(self.run, column) for column in self.uses()[1]])
         if not rows[0]:
-            return self.verdict(found, [Part("not run")], f"no start of {run} has these numbers")
-        for (column, value, side), row in zip(bounds, rows, strict=True):
+            return self.verdict([Part("not run")], f"no start of {run} has these numbers")
+        sides = [(1, *bound) for bound in self.at_least.items()] + [(-1, *bound) for bound in self.at_most.items()]
+        for (side, column, value), row in zip(sides, rows, strict=True):
             here, unit, answer, p = Summary(tuple(row.values())), found.units.get(column, ""), _OPEN, None
-            agree = all_agree(here.values)
             if here.n > 1:
-                answer = _OPEN if agree else _within(here, value, side)
+                answer = _OPEN if all_agree(here.values) else _beyond(here, value, side)
                 p = two_sided(here, value) if here.sd else 0.0
-            left_open = could_see(here, unit) if answer == "not decided" else ""
-            if agree:
-                left_open = f"; all {here.n} starts agree, so that nothing says how far another would be"
-            effect = found.effect(run, column, f" {unit}" * bool(unit), here, value)
-            parts.append(Part(answer, f"{found.mean(column, here)}{left_open}", p, effect))
-        beside = "; ".join(
-            found.mean(key, Summary(tuple(other.values())))
-            for key in self.beside
-            if (other := found.numbers.get((self.run, key)))
-        )
-        text = f"{run}: {'; '.join(part.said for part in parts)}{f' (beside: {beside})' * bool(beside)}"
-        return self.verdict(found, parts, text)
+            unit = f" {unit}" * bool(unit)
+            said = f"{found.column(column)} {with_interval(here.mean, here.interval, unit)}"
+            parts.append(Part(answer, said, p, found.effect(run, column, unit, here, value)))
+        return self.verdict(parts, f"{run}: {'; '.join(part.said for part in parts)}")
 
 
-class SavesSteps(_Means):
-    """``saves-steps``: an early exit leaves out enough of the steps, and costs little."""
-
-    rule: Literal["saves-steps"]
-    saved: str = "exit-saved"
-    """Column of steps saved, in %."""
-    lost: str = "exit-lost"
-    """Column of points lost."""
-    share: Annotated[float, Field(gt=0, lt=100)] = 20.0
-    points: Annotated[float, Field(ge=0)] = 0.5
-
-    def bounds(self) -> list[Bound]:
-        return [(self.saved, self.share, "at least"), (self.lost, self.points, "at most")]
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        return (
-            f"the exit of {run(self.run)} saves at least {self.share:g} % of the steps ({column(self.saved)}) for at "
-            f"most {self.points:g} points on test images ({column(self.lost)}), by the 95 % intervals of both means "
-            f"over starts; does not hold where one lies on the other side, and is not decided where fewer than {FEW} "
-            f"starts all agree in one"
-        )
-
-
-class RisesAndFalls(_Means):
-    """``rises-and-falls``: from a low first step to a peak and down to a low last step, in layers after the first."""
-
-    rule: Literal["rises-and-falls"]
-    first: str
-    """Column of values at the first step, in % of the peak."""
-    last: str
-    """Column of values at the last step, in % of the peak."""
-    most: Annotated[float, Field(gt=0, lt=100)] = 75.0
-    """Highest share of the peak at both ends."""
-
-    def bounds(self) -> list[Bound]:
-        return [(self.first, self.most, "at most"), (self.last, self.most, "at most")]
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        return (
-            f"in the layers of {run(self.run)} behind the first, the first step ({column(self.first)}) and the last "
-            f"({column(self.last)}) both have at most {self.most:g} % of the peak, by the 95 % intervals of both means "
-            f"over starts; does not hold where one lies above: what never falls does not rise and fall; not decided "
-            f"where fewer than {FEW} starts all agree in one"
-        )
-
-
-class AtLeast(_Means):
-    """``at-least`` and ``at-most``: the mean reaches a value, or does not exceed it."""
-
-    rule: Literal["at-least", "at-most"]
-    of: str
-    value: float
-
-    def bounds(self) -> list[Bound]:
-        return [(self.of, self.value, "at least" if self.rule == "at-least" else "at most")]
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        ((_, _, side),) = self.bounds()
-        return f"{column(self.of)} of {run(self.run)} is {side} {self.value:g}, {BY_INTERVAL}"
-
-
-class PeaksLater(_Means):
-    """``peaks-later``: peaks come later in deeper layers, and values fall again: what only rises has no peak."""
-
-    rule: Literal["peaks-later"]
-    of: str
-    """Column of rank correlations of peak and depth."""
-    least: Annotated[float, Field(gt=0, le=1)] = 0.5
-    last: str = ""
-    """Column of values at the last step, in % of the peak; "" asks for none."""
-    most: Annotated[float, Field(gt=0, lt=100)] = 75.0
-    """Highest share of the peak at the last step."""
-
-    def bounds(self) -> list[Bound]:
-        peak: Bound = (self.of, self.least, "at least")
-        return [peak, (self.last, self.most, "at most")] if self.last else [peak]
-
-    def in_words(self, run: Named = str, column: Named = str) -> str:
-        left = f", and the last step ({column(self.last)}) has at most {self.most:g} % of it" if self.last else ""
-        return (
-            f"{column(self.of)} of {run(self.run)}, the rank correlation of a layer's peak with its depth, is at least "
-            f"{self.least:g}{left}, {BY_INTERVAL}"
-        )
-
-
-AnyClaim = Annotated[
-    Better | NoWorse | Equivalent | Order | Closes | AtLeast | SavesSteps | PeaksLater | RisesAndFalls,
-    Field(discriminator="rule"),
-]
-
-
-def _all(run: Named, names: list[str]) -> str:
-    return " and ".join(map(run, names))
+AnyClaim = Annotated[Better | NoWorse | Equivalent | Order | Closes | Bounds, Field(discriminator="rule")]
 
 
 def _interval(found: Summary) -> tuple[float, float]:
@@ -657,42 +395,39 @@ def _ahead(found: Difference, by: float = 0.0) -> tuple[Answer, float]:
     return answer, two_sided(found, 0.0 if found.mean >= by else by)
 
 
-def _within(found: Summary, value: float, side: str) -> Answer:
-    """Judge if the interval of a mean lies on a side of a value."""
-    low, high = _interval(found)
-    if side == "at most":
-        low, high, value = -high, -low, -value
-    return "holds" if low >= value - ROUNDING else "does not hold" if high < value - ROUNDING else "not decided"
+def _beyond(found: Summary, value: float, side: int) -> Answer:
+    """Judge if the interval of a mean lies above a value (side 1), or below it (-1)."""
+    low, high = sorted(side * end for end in _interval(found))
+    bound = side * value - ROUNDING
+    return "holds" if low >= bound else "does not hold" if high < bound else "not decided"
 
 
 def _turned(found: Difference) -> Difference:
     return Difference(tuple(-value for value in found.values))
 
 
-def _difference(found: Difference, unit: str, side: str) -> str:
-    """Format a difference with its interval, and the share of starts in which it lies on a side."""
+def _difference(found: Difference, unit: str, *, lower: bool = False) -> str:
+    """Format a difference with its interval, and the share of starts in which it lies on the side claimed."""
     text = with_interval(found.mean, found.interval, in_points(unit), signed=True)
-    share = (_turned(found) if side == "below" else found).superiority
-    return f"{text}, {side} in {share * found.n:g} of {found.n}"
+    share = (_turned(found) if lower else found).superiority
+    return f"{text}, {'below' if lower else 'above'} in {share * found.n:g} of {found.n}"
 
 
 def judged(claims: Sequence[Claim], found: Findings) -> list[ClaimRecord]:
-    """Judge every claim."""
-    return together([claim.judge(found) for claim in claims])
+    """Judge every claim, and withdraw what does not stand under Holm's rule.
 
-
-def together(verdicts: Sequence[ClaimRecord]) -> list[ClaimRecord]:
-    """Withdraw what does not stand under Holm's rule among the paper's claims, or among the questions of our own."""
-    found = list(verdicts)
+    The paper's claims are one family of tests, our own questions another.
+    """
+    verdicts = [claim.judge(found) for claim in claims]
     for papers in (True, False):
-        family = [n for n, one in enumerate(found) if bool(one.quotation) is papers]
-        tests = [n for n in family if found[n].p is not None and found[n].starts >= FEW]
-        for place, stands in zip(tests, holm([found[n].p or 0.0 for n in tests]), strict=True):
-            one = found[place]
+        family = [n for n, one in enumerate(verdicts) if bool(one.quotation) is papers]
+        tests = [n for n in family if verdicts[n].p is not None and verdicts[n].starts >= FEW]
+        for place, stands in zip(tests, holm([verdicts[n].p or 0.0 for n in tests]), strict=True):
+            one = verdicts[place]
             if not stands and one.verdict in ("holds", "does not hold"):
                 why = f"{one.verdict} by itself (p = {one.p:.2g}), not among {len(tests)} tests (Holm)"
-                found[place] = one.model_copy(update={"verdict": "not decided", "because": f"{one.because}; {why}"})
-    return found
+                verdicts[place] = one.model_copy(update={"verdict": "not decided", "because": f"{one.because}; {why}"})
+    return verdicts
 
 
 def with_starts(said: str, starts: int) -> str:
@@ -704,21 +439,11 @@ def with_starts(said: str, starts: int) -> str:
 
 
 def all_agree(values: Sequence[float]) -> bool:
-    """Return True if a few starts, but more than one, have the same value, as whole numbers often do."""
-    return 1 < len(values) < FEW and same_but_for_rounding(values)
+    """Return True if a few starts, but more than one, have the same value but for rounding, as whole numbers often do.
 
-
-def same_but_for_rounding(values: Sequence[float]) -> bool:
-    """Return True if numbers are all the same, or differ only in their last digits."""
-    return isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
-
-
-def could_see(found: Summary, unit: str) -> str:
-    """Name the difference that starts with this scatter could have shown."""
-    if not found.sd or same_but_for_rounding(found.values):
-        return ""
-    least = float(f"{smallest_difference(found.sd, found.n):.2g}")
-    return f"; a difference of {least:,g}{in_points(unit)} could have been seen"
+    Nothing then says how far another start would be.
+    """
+    return 1 < len(values) < FEW and isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def in_points(unit: str) -> str:

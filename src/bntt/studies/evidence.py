@@ -1,45 +1,31 @@
-"""Evidence: the text files by which a run's numbers can be checked, packed as archives in a folder, or as one file.
+"""Evidence: the text files by which a run's numbers can be checked, packed as archives in a folder.
 
-Weights are kept of one start for each norm of a study, rounded to float16: to inspect a network, not to measure it.
-Of absolute paths only the last name is kept.
+Of absolute paths only the last name is kept. Weights are not packed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import tomllib
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-import torch
 
-from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_alone, read_archive, unpack_alone
-from bntt.io.checkpoint import CheckpointError, read_checkpoint, sealed_checkpoint
-from bntt.io.files import digest_of_bytes, digest_of_values, find_object, last_name, parse_json, write_json
-from bntt.runs.directory import RunDirectory
-from bntt.runs.environment import NUMERICS
+from bntt.io.archive import SUFFIX, archives_in, pack, read_archive
+from bntt.io.files import digest_of_bytes, digest_of_values, last_name, parse_json, write_json
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.pool import KeptRun, ann_place, kept_run
-from bntt.studies.study_file import OF_WEIGHTS
+from bntt.studies.pool import KeptRun, ann_place
 from bntt.studies.study_result import StudyResult, summary_of
 
-ROOM = 10_000_000
-"""Bytes of all weights in a folder of evidence, or in a file, together."""
 EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
 """Files of a run that its numbers can be checked with."""
 TOLD_APART = ("recipe.toml", "environment.json", "evaluation.json")
 """Files that tell runs of one name apart."""
-WEIGHTS = "weights-float16.safetensors"
-"""Checkpoint of rounded weights in a run's evidence; renamed to ``checkpoints/best.safetensors`` it opens the run."""
-OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
-"""Keys of a measurement whose values may differ between two machines, like times: weights files contain paths."""
 
 
 class Evidence:
@@ -61,12 +47,6 @@ class Evidence:
         called = self._add(ann, found) if ann else ""
         self._add(run.path, found, called if ann and called != ann.name else "")
         return found
-
-    def name_of(self, run: KeptRun) -> str:
-        """Return the name of the folder of a run, which is added if it is not yet here."""
-        if run.path not in self._names:
-            self.add(run)
-        return self._names[run.path]
 
     def _add(self, folder: Path, found: dict[str, bytes], ann: str = "") -> str:
         """Collect the files of a folder, and return its name here."""
@@ -94,15 +74,7 @@ def _told_apart(own: Mapping[str, bytes]) -> str:
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results; return the files that were written."""
-    if place.name.endswith(SUFFIX):
-        there = read_alone(place) if place.is_file() else {}
-        evidence = Evidence(there)
-        every = {name: content for result in results for name, content in _files(result, evidence).items()}
-        _check_nothing_is_lost(place, there, every)
-        weights = {name: content for result in results for name, content in weights_of(result, {}, evidence)}
-        pack_alone(place, every | _that_fit(weights, ROOM))
-        return [place]
+    """Archive the results in a folder; return the files that were written."""
     place.mkdir(parents=True, exist_ok=True)
     held = {path: dict(read_archive(path)) for path in archives_in(place)}
     evidence = Evidence(*held.values())
@@ -110,19 +82,10 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
     for path, files in archives.items():
         _check_nothing_is_lost(path, held.get(path, {}), files)
     written = list[Path]()
-    packed = {path: files for path, files in held.items() if path.name.startswith(OF_WEIGHTS)}
     for result, (path, files) in zip(results, archives.items(), strict=True):
         written += [place / f"{result.study.name}.json", path]
         write_json(written[-2], strip_local_paths(summary_of(result)))
         pack(path, files)
-        own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
-        others = {name: content for one, files in packed.items() if one != own for name, content in files.items()}
-        chosen = weights_of(result, others | packed.get(own, {}), evidence)
-        new = {name: content for name, content in chosen if name not in others}
-        if fitting := _that_fit(new, ROOM - sum(one.stat().st_size for one in packed if one != own)):
-            pack(own, fitting)
-            packed[own] = fitting
-            written.append(own)
     return written
 
 
@@ -134,106 +97,12 @@ def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
 
 def _check_nothing_is_lost(archive: Path, there: Mapping[str, bytes], files: Mapping[str, bytes]) -> None:
     """Refuse to replace an archive that holds a file which the new one lacks."""
-    if lost := sorted(name for name in there if name not in files and not name.endswith(WEIGHTS)):
+    if lost := sorted(name for name in there if name not in files):
         more = f" and {len(lost) - 1} more" * (len(lost) > 1)
         raise RecipeError(
-            f"--pack: {archive} holds {lost[0]}{more}, which this result has not: read it too (--results FOLDER, or "
-            f"--merge FILE), or pack into another place"
+            f"--pack: {archive} holds {lost[0]}{more}, which this result has not: read it too (--results FOLDER), or "
+            f"pack into another place"
         )
-
-
-def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Evidence) -> Iterator[tuple[str, bytes]]:
-    """Yield rounded weights, with their names, of one start for each norm of a study."""
-    starts: dict[tuple[str, str], list[KeptRun]] = {}
-    for found in result.found.values():
-        if found.kept and found.start.trained:
-            network = found.start.recipe.network
-            starts.setdefault((network.norm, network.neuron), []).append(found.kept)
-    for runs in starts.values():
-        every = {f"{evidence.name_of(run)}/{WEIGHTS}": run for run in runs}
-        for name, run in sorted(every.items(), key=lambda one: one[0] not in there):
-            if content := there.get(name) or _weights(run):
-                yield name, content
-                break
-
-
-def _weights(run: KeptRun) -> bytes:
-    """Return a run's best weights as a checkpoint; b"" if they are not here, or damaged."""
-    if (run.path / WEIGHTS).is_file():
-        return (run.path / WEIGHTS).read_bytes()
-    try:
-        tensors, facts = read_checkpoint(RunDirectory(run.path).best)
-    except CheckpointError:
-        return b""
-    for name, value in tensors.items():
-        if name.endswith(".weight") and value.dtype == torch.float32 and value.ndim > 1:
-            tensors[name] = value.half()
-    return sealed_checkpoint(tensors, strip_local_paths(facts) | {"rounded": "float16"})
-
-
-def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
-    """Return the first weights that fit together, and warn of those that do not."""
-    fitting: dict[str, bytes] = {}
-    for name, content in weights.items():
-        if len(content) <= room:
-            fitting[name], room = content, room - len(content)
-        else:
-            told = f"the weights {name} of {len(content):,} bytes are left out of the evidence"
-            warnings.warn(f"{told}: of {ROOM:,} bytes for all weights {room:,} are left", stacklevel=2)
-    return fitting
-
-
-def merge(archive: Path, pool: Path) -> list[str]:
-    """Unpack the runs of an archive that the pool lacks, once all of them are checked; return a line for each."""
-    made, lines = pool / "logs" / "merging", list[str]()
-    shutil.rmtree(made, ignore_errors=True)
-    try:
-        unpack_alone(archive, made)
-        for run in [_checked(archive, place, pool) for place in sorted(made.iterdir()) if place.is_dir()]:
-            target = pool / run.path.name
-            if target.exists():
-                lines.append(f"already here: {target}")
-            else:
-                run.path.rename(target)  # a whole one, or none
-                lines.append(f"merged: {target}, {run.made_on}")
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return lines
-
-
-def _checked(archive: Path, place: Path, pool: Path) -> KeptRun:
-    """Read a run of an archive; refuse one whose name is not its content's, or that contradicts the pool's."""
-    run, where = kept_run(place), f"{archive}: {place.name}"
-    if run is None:
-        raise CheckpointError(f"{where} is no run that was measured on the test images: pack it again")
-    if run.unfinished:
-        raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
-    if not run.is_named:
-        raise CheckpointError(
-            f"{where} does not end with the digest of its recipe, its data and numerics {NUMERICS}: it was not made by "
-            f"a study, or by a version of other numerics; make it again"
-        )
-    for file in ("evaluation.json", *sorted(f"measures/{one.name}" for one in (place / "measures").glob("*.json"))):
-        mine, theirs = (find_object(one / file) for one in (place, pool / place.name))
-        if theirs is not None and _numbers(mine) != _numbers(theirs):
-            raise CheckpointError(
-                f"{where}/{file} has other numbers than {pool / place.name} ({run.made_on} here): machines may round "
-                f"otherwise, so keep one of the two"
-            )
-    return run
-
-
-def _numbers(values: Any) -> str:
-    """Return the numbers of a measurement as text, in which NaN is the same as NaN."""
-    return json.dumps(_bare(values), sort_keys=True)
-
-
-def _bare(values: Any) -> Any:
-    """Return values without the times that they took, and without the paths of a machine."""
-    if isinstance(values, Mapping):
-        own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
-        return {key: _bare(value) for key, value in values.items() if key not in own}
-    return [_bare(one) for one in values] if isinstance(values, list) else strip_local_paths(values)
 
 
 ALONE = re.compile(

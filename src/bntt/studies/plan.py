@@ -7,38 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
-
-from bntt.analysis.accuracy import FEW
-from bntt.data.prepared import Manifest
 from bntt.data.samples import DATASETS
-from bntt.engine.compute import Precision
-from bntt.engine.kernels import BackendError
 from bntt.io.errors import DataError
 from bntt.io.files import last_name, names_in
-from bntt.models import MODELS
-from bntt.nn import TemporalNorm
-from bntt.nn.norms import FAMILY
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import began_with_others
 from bntt.runs.recipe.build import (
     build_data,
-    build_model,
-    builder_options,
     data_key,
     facts_of,
-    input_shape,
-    stand_in,
     with_absolute_paths,
 )
 from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
-from bntt.runs.training.estimate import spoken, time_left, update_seconds, updates_an_epoch
-from bntt.studies.claims import LEVEL, POWER, Claim, in_points
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
     UNTRAINED,
@@ -49,19 +33,14 @@ from bntt.studies.pool import (
     identity,
     kept_runs,
     lacking,
-    manifest_here,
     why_data_is_missing,
 )
 from bntt.studies.study_file import RunSpec, SettingName, Study
 
 OF_STARTS = {"seed": "seeds", "convert.ann": "begins_with"}
 """Keys of recipes that a study sets for every start, and its own keys that they come from."""
-NARROWEST = 1e-3
-"""Width of the networks built to inspect their norms: one channel per layer."""
 EACH = 20
 """Most runs that an overview lists one by one."""
-TOLD = 6
-"""Most studies whose claims an overview lists one by one."""
 Action = Literal["reuse", "measure", "train", "cannot"]
 
 
@@ -75,8 +54,6 @@ class Folders:
     out: Path = Path("runs/studies")
     data: Mapping[str, str] = field(default_factory=dict)
     """``data.root`` by the name of the dataset."""
-    precision: Precision = "fp32"
-    """Precision of the gradients in new runs."""
 
     @property
     def folders(self) -> list[Path]:
@@ -142,12 +119,6 @@ class WorkItem:
         return directory_name(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
 
     @property
-    def seconds(self) -> float | None:
-        """Return the time of its training on one core by a model; None if it has no answer."""
-        recipe = replace(self.recipe, seed=0, notes="")
-        return training_seconds(recipe) if self.start.trained and recipe.train.epochs else None
-
-    @property
     def called(self) -> str:
         """Return its name for messages: that of the first study that needs it."""
         return self.needed_by[0]
@@ -187,7 +158,7 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
     for folder in folders.results:
         if not folder.is_dir():
             raise RecipeError(f"--results {folder}: is not a folder")
-    planned = tuple((study, tuple(plan_study(study, setting, folders.data, folders.precision))) for study in studies)
+    planned = tuple((study, tuple(plan_study(study, setting, folders.data))) for study in studies)
     recipes = [start.recipe for _, runs in planned for run in runs for start in run.starts]
     places: dict[str, str] = {}
     for place in (recipe.init.run for recipe in recipes if recipe.init.run):  # evidence knows them by their names
@@ -203,9 +174,7 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
     return StudyPlan(setting, planned, tuple(items))
 
 
-def plan_study(
-    study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: Precision = "fp32"
-) -> list[PlannedRun]:
+def plan_study(study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None) -> list[PlannedRun]:
     """Plan every run of a study at a setting."""
     if setting not in study.settings:
         raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
@@ -216,7 +185,7 @@ def plan_study(
         overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
         try:
             starts = tuple(
-                _start(study, run, recipe, overrides, seed, data_roots or {}, precision)
+                _start(study, run, recipe, overrides, seed, data_roots or {})
                 for seed in dict.fromkeys(at.seeds or whole.seeds)
             )
         except RecipeError as error:
@@ -226,13 +195,7 @@ def plan_study(
 
 
 def _start(
-    study: Study,
-    run: RunSpec,
-    name: str,
-    overrides: tuple[str, ...],
-    seed: int,
-    data_roots: Mapping[str, str],
-    precision: Precision,
+    study: Study, run: RunSpec, name: str, overrides: tuple[str, ...], seed: int, data_roots: Mapping[str, str]
 ) -> Start:
     if taken := [key for key in map(key_in, overrides) if key in OF_STARTS]:
         raise RecipeError(f"set: {taken[0]} is given by {OF_STARTS[taken[0]]}")
@@ -244,43 +207,8 @@ def _start(
     if root := data_roots.get(recipe.data.name):
         recipe = replace(recipe, data=replace(recipe.data, root=root))
     facts = facts_of(recipe)
-    # plain PyTorch has no bfloat16 gradients, and ANNs run in it unless a recipe asks for kernels
-    if precision != "fp32" and not facts.is_ann and recipe.compute.backend != "reference":
-        recipe = replace(recipe, compute=replace(recipe.compute, precision=precision))
     measures = {one: study.measures[one] for one in study.measures_of(run) if study.measures[one].takes(facts)}
     return Start(run.name, seed, with_absolute_paths(recipe), name, measures, run.begins_with, run.trained)
-
-
-def same_runs(runs: Sequence[PlannedRun]) -> dict[str, str]:
-    """Map every run that equals an earlier one by definition to the first of its kind."""
-    first: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for run in runs:
-        start = run.starts[0]
-        meant = f"{definition(start.recipe, start.begins_with)} {start.trained}"
-        if first.setdefault(meant, run.name) != run.name:
-            found[run.name] = first[meant]
-    return found
-
-
-def definition(recipe: Recipe, begins_with: str = "") -> str:
-    """Compute a digest of a recipe's computation, regardless of the name of its norm and of its seed."""
-    nameless = replace(recipe, network=replace(recipe.network, norm="none"), seed=0)
-    try:
-        network = MODELS[recipe.network.name](**{**builder_options(recipe), "width": NARROWEST, "num_classes": 1})
-        norms = [
-            _describe(layer.norm, recipe.network.norm) for layer in network.layers.values() if layer.norm is not None
-        ]
-    except (ValueError, TypeError):  # a custom builder may need the sizes of samples: its norm's name must do
-        norms = [recipe.network.norm]
-    return "; ".join([identity(nameless, begins_with), *norms])
-
-
-def _describe(norm: nn.Module, name: str) -> str:
-    """Describe the function of one norm."""
-    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
-        return name
-    return repr((replace(norm.method, name=""), norm.scale, norm.eps, norm.momentum))
 
 
 def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkItem]:
@@ -357,32 +285,6 @@ def _fault(item: WorkItem, run: KeptRun, seen: dict[str, Mapping[str, str]]) -> 
     return ""
 
 
-@cache
-def training_seconds(recipe: Recipe) -> float | None:
-    """Estimate the time of a training and its test on one core; None where that cannot be done."""
-    try:
-        manifest = manifest_here(recipe) or _published(recipe)
-        if manifest is None:
-            return None
-        data = stand_in(recipe, manifest)
-        network, shape = build_model(recipe, data).network, input_shape(recipe, data)
-        update = update_seconds(network, shape, len(data.train) / updates_an_epoch(recipe, data), threads=1)
-        return None if update is None else time_left(recipe, data, update)
-    except (DataError, RecipeError, BackendError, ValueError):  # the training itself will say why
-        return None
-
-
-def _published(recipe: Recipe) -> Manifest | None:
-    """Return the size of data that is not here, as far as its distributor says it."""
-    name, frames = recipe.data.name, recipe.data.frames
-    dataset = DATASETS[name]
-    shape = [recipe.network.num_steps, 2, frames.size, frames.size] if dataset.formats else list(dataset.shape)
-    if not (dataset.samples[0] and dataset.classes and len(shape) >= 3):
-        return None
-    counts = dict(zip(("train", "test"), dataset.samples, strict=True))
-    return Manifest(name, "", "unchecked", counts, shape, [str(number) for number in range(dataset.classes)])
-
-
 def counts(items: Sequence[WorkItem]) -> str:
     """Count the runs by what is done with them."""
     actions = Counter(item.action for item in items)
@@ -404,75 +306,10 @@ def check_possible(items: Sequence[WorkItem]) -> None:
         raise DataError("nothing can be made: " + "; ".join(dict.fromkeys(item.missing for item in items)))
 
 
-def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
-    """Yield the lines of a dry run: a line for each dataset, with the hours of work left and what is missing."""
-    items = planned.items
-    groups: dict[Action, dict[str, list[WorkItem]]] = {"measure": {}, "train": {}, "cannot": {}, "reuse": {}}
+def overview(items: Sequence[WorkItem]) -> Iterator[str]:
+    """Yield the lines of a dry run: each run if they are few, what is missing, and the counts."""
     words = {"reuse": "used again", "measure": "measured more", "train": "made", "cannot": "cannot be made"}
-    for item in items:
-        if len(items) <= EACH:
-            yield f"{words[item.action]:15} {item.called}: {item.why}"
-        key = item.missing if item.action == "cannot" else item.recipe.data.name
-        groups[item.action].setdefault(key, []).append(item)
-    titles: dict[Action, str] = {"train": "made, by dataset", "measure": "measured further, by dataset"}
-    for action, title in (titles | {"cannot": "cannot be made, by what is missing"}).items():
-        if groups[action]:
-            yield f"{title}:"
-            yield from (f"  {key}: {_needs(some, cores)}" for key, some in groups[action].items())
-    if len(planned.studies) <= TOLD:
-        for study, runs in planned.studies:
-            yield from decidable(study, runs)
-    else:
-        yield "what the starts of each claim can decide: bntt study NAME --dry-run"
+    if len(items) <= EACH:
+        yield from (f"{words[item.action]:15} {item.called}: {item.why}" for item in items)
+    yield from missing(items)
     yield counts(items)
-    if made := [item for item in items if item.action == "train"]:
-        yield f"{_hours(made, cores)}; measurements come on top of it"
-
-
-def _needs(items: Sequence[WorkItem], cores: int) -> str:
-    """Count runs by the study that needs them first."""
-    studies = Counter(item.called.partition(":")[0] for item in items)
-    named = ", ".join(f"{study} ({count})" for study, count in studies.items())
-    trained = "" if items[0].action == "measure" else f", {_hours(items, cores)}"
-    return f"{len(items)} runs of {named}{trained}"
-
-
-def _hours(items: Sequence[WorkItem], cores: int) -> str:
-    known = [seconds for item in items if (seconds := item.seconds) is not None]
-    if not known:
-        return "for a time that no model can estimate"
-    beside = f", and {len(items) - len(known)} runs whose time no model can estimate" if len(known) < len(items) else ""
-    return f"{spoken(sum(known) / cores)} of training by a model, on {cores} core{'s' * (cores > 1)}{beside}"
-
-
-def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
-    """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide."""
-    seeds = {run.name: {start.seed for start in run.starts} for run in runs}
-    claims = [claim for claim in study.claims if seeds.keys() >= set(claim.uses()[0])]
-    starts = [min(len(set.intersection(*(seeds[run] for run in group))) for group in one.compared()) for one in claims]
-    tested = [bool(one.quotation) for one, n in zip(claims, starts, strict=True) if n >= max(FEW, one.fewest)]
-    tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
-    same = same_runs(runs)
-    if claims:
-        families = f"by Holm's rule {tests[True]} tests of the paper's claims, {tests[False]} of questions of our own"
-        yield f"{study.name}: what its starts can decide, in {POWER:.0%} of studies, {families}:"
-    for number, (claim, shared) in enumerate(zip(claims, starts, strict=True), start=1):
-        once = " (one of its runs is another by definition)" if same.keys() & set(claim.uses()[0]) else ""
-        yield f"  {number}. {claim.says}: {_decides(study, claim, shared, tests[bool(claim.quotation)])}{once}"
-
-
-def _decides(study: Study, claim: Claim, starts: int, tests: int) -> str:
-    if not starts:
-        return "runs that it compares share no seed: it decides nothing"
-    if starts < claim.fewest:
-        asked = f" of {claim.fewest} that the rule asks for" if starts > 1 else ""
-        return f"{starts} start{'s' * (starts > 1)}{asked}, shown, not tested: it decides nothing"
-    few = starts < FEW
-    spreads = {column.key: column.spread for column in study.table if column.spread is not None}
-    units = {column.key: column.number.unit for column in study.table}
-    found = claim.decides(spreads, starts, LEVEL if few else LEVEL / max(tests, 1))
-    said = " and ".join(
-        f"{value:.2g}{in_points(units[key])} of {key} (spread {spreads[key]:g})" for key, value in found.items()
-    )
-    said = said or f"no spread is stated for {', '.join(claim.uses()[1])}"
-    return f"{starts} starts, {'shown, not tested; by itself ' if few else ''}{said}"

@@ -1,7 +1,6 @@
 """The report: runs and studies as one self-contained HTML page, from their result files alone.
 
-Each file of a run is shown as the section that its record defines, each study from its ``result.json``, and the claims
-of all studies in the paper's order.
+Each file of a run is shown as the section that its record defines, each study from its ``result.json``.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,7 +29,7 @@ from bntt.io.files import flatten, parse_json, tables_of, write_whole
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.training.curves import best_epoch, training_curves
-from bntt.studies.claims import Answer, ClaimRecord, EffectRecord, three_digits, with_interval
+from bntt.studies.claims import Answer, three_digits
 from bntt.studies.study_record import RowRecord, RunRecord, StartRecord, StudyRecord
 from bntt.version import __version__
 
@@ -68,7 +66,6 @@ class Subject:
     compared: tuple[Cell, ...]
     """Row in the table that compares several of its kind."""
     gaps: tuple[str, ...] = ()
-    claims: tuple[ClaimRecord, ...] = ()
 
 
 def read(path: Path, validate: Callable[..., T]) -> T:
@@ -135,8 +132,7 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
     found = measured(folder)
     sections = list[Section]()
     for kind, measurement in MEASUREMENTS.items():
-        shown = [_section(measurement, path) for path in found.get(kind, ())]
-        sections += [_as_one_table(shown)] if kind == "evaluate" and shown else shown
+        sections += [_section(measurement, path) for path in found.get(kind, ())]
     if "" in found:
         names = ", ".join(path.name for path in found[""])
         sections.append(Section("Other files", words=(f"Not shown, of no known measurement: {names}.",)))
@@ -173,18 +169,6 @@ def _others(path: Path, values: Values) -> list[str]:
         if now is not None and then is not None and now != then:
             return [f"measured with the weights of epoch {then + 1}, evaluation.json with those of {now + 1}"]
     return []
-
-
-def _as_one_table(sections: list[Section]) -> Section:
-    """Combine all evaluations of a run as rows of one table, and show the first of them over time."""
-    whole = [section for section in sections if section.tables] or sections
-    rows = list[tuple[Cell, ...]]()
-    for section in whole:
-        suffix = section.title.removeprefix(whole[0].title)
-        for first, *rest in section.tables[0].rows if section.tables else ():
-            rows.append((Cell(first.text + suffix * (suffix != f" ({first.text})")), *rest))
-    tables = tuple(replace(table, rows=tuple(rows)) for table in whole[0].tables)
-    return replace(whole[0], tables=tables, gaps=tuple(gap for section in sections for gap in section.gaps))
 
 
 def training(epochs: list[Epoch]) -> Section:
@@ -249,16 +233,11 @@ def _lead(title: str, recipe: Values, made_on: Values, found: EvaluationResult |
 
 
 def _facts(recipe: Values, made_on: Values, seconds: Number) -> dict[str, Any]:
-    """Name what a run was made of and on; empty what is not recorded."""
-    told = defaultdict(lambda: "?", recipe)
-    batch, decay = told["train.batch_size"], told["train.weight_decay"]
+    """Name what a run was made on; empty what is not recorded."""
     device = [made_on.get("device"), made_on.get("gpu") or made_on.get("processor")]
     device += [plural(threads, "thread") if isinstance(threads := made_on.get("threads"), int) else None]
     return {
-        "Network": f"width {told['network.width']}, leak {told['network.leak']}",
         "Seed": f"{recipe.get('seed', 'not recorded')} (one start)",
-        "Training": f"{told['train.epochs']} epochs, batch {batch}, learning rate {told['train.lr']}, "
-        f"weight decay {decay}",
         "Device": ", ".join(str(one) for one in device if one),
         "Commit": made_on.get("commit"),
         "Versions": f"bntt {made_on.get('bntt', '?')}, torch {made_on.get('torch', '?')}",
@@ -269,49 +248,12 @@ def _facts(recipe: Values, made_on: Values, seconds: Number) -> dict[str, Any]:
     }
 
 
-PAPER = (
-    "Kim and Panda (2021): Revisiting Batch Normalization for Training Low-Latency Deep Spiking Neural Networks From "
-    "Scratch"
-)
-"""Paper whose claims the studies test."""
-PARTS: dict[str, tuple[str, ...]] = {
-    "Few steps, few spikes (Figure 1)": ("Figure 1",),
-    "Neurons and gradients (Section 3.1, Figure 2)": ("Section 3.1", "Figure 2"),
-    "A norm for each step (Section 3.2)": ("Section 3.2",),
-    "Statistics of each step (Figure 3)": ("Figure 3",),
-    "A threshold that varies with time (Section 3.3)": ("Section 3.3",),
-    "γ and spikes over time (Figures 4 and 6)": ("Figure 4", "Figure 6"),
-    "Accuracy (Table 1)": ("Table 1",),
-    "Recordings of events (Table 2)": ("Table 2",),
-    "Sequences (Table 3)": ("Table 3",),
-    "Spikes of each layer (Figure 5)": ("Figure 5",),
-    "Early exit (Section 3.4, Figure 7)": ("Section 3.4", "Figure 7"),
-    "Noise and attacks (Figure 8)": ("Figure 8", "Section 4"),
-    "Other norms (Tables 4 and 5)": ("Table 4", "Table 5"),
-    "Energy (Supplement E)": ("Supplement",),
-    "Stable training (Abstract)": ("Abstract",),
-    "Elsewhere": (),
-}
-"""Parts of the paper, in its order, and the places that belong to each."""
-
-
-VERDICTS: dict[Answer, tuple[str, Mark, str, str]] = {
-    "holds": ("✓", "good", "holds", "hold"),
-    "does not hold": ("✗", "bad", "does not hold", "do not hold"),
-    "not decided": ("?", "open", "is not decided", "are not decided"),
-    "not run": ("–", "gap", "was not run", "were not run"),
-}
-"""How each verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
-Studies = dict[str, str]  # titles by their anchors on the page
-Parts = dict[str, list[tuple[int, ClaimRecord, Studies]]]
-"""By part of the paper: claims with their numbers on the page and the studies that test them."""
-
+MARKS: dict[Answer, Mark] = {"holds": "good", "does not hold": "bad", "not decided": "open", "not run": "gap"}
+"""Colour of each verdict."""
 RESULT = "result.json"
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
-STUDY_COLUMNS = ("study", "setting", "starts", *VERDICTS)
+STUDY_COLUMNS = ("study", "setting", "starts", *MARKS)
 """Heads of the table of several studies."""
-WIDE = 6
-"""Most quantities that have a column each; if there are more, each has a row."""
 
 
 def study_subject(folder: Path) -> Subject:
@@ -339,40 +281,42 @@ def study_subject(folder: Path) -> Subject:
         "study",
         study.about,
         tuple((name, text) for name, text in facts.items() if text),
-        (_results(study), *([Section("Figures", charts=figures)] if figures else []), _runs(study)),
-        (Cell(study.title), Cell(study.setting), done, *(count(verdicts.count(one)) for one in VERDICTS)),
-        claims=study.claims,
+        (_claims(study), _results(study), *([Section("Figures", charts=figures)] if figures else []), _runs(study)),
+        (Cell(study.title), Cell(study.setting), done, *(count(verdicts.count(one)) for one in MARKS)),
     )
 
 
+def _claims(study: StudyRecord) -> Section:
+    """Tabulate the claims of a study, the paper's and our own, with verdict and reason."""
+    rows = tuple(
+        (
+            Cell(claim.says, note=f"“{claim.quotation}”" * bool(claim.quotation)),
+            *(Cell(text or "–") for text in (claim.source, claim.paper)),
+            Cell(claim.verdict, mark=MARKS[claim.verdict]),
+            Cell(claim.because or "–"),
+        )
+        for claim in study.claims
+    )
+    heads = ("claim", "source", "the paper's number", "verdict", "why")
+    return Section("Claims", tables=(Table("Claims of the paper, quoted, and questions of our own", heads, rows),))
+
+
 def _results(study: StudyRecord) -> Section:
-    """Tabulate the numbers of a study: a run in each row, or a quantity where there are many."""
-    table, columns = study.table, study.table.columns
-    heads: tuple[str, ...] = ("run", *(column.head for column in columns))
-    body = list[tuple[Cell, ...]]()
-    for row in table.rows:
-        name = Cell(row.label or row.run, note=f"by definition {row.same_as}" if row.same_as else "")
-        body.append((name, *(_number(row, column.key) for column in columns)))
-    if len(columns) > WIDE and body:
-        cells = zip(*body, strict=True)
-        heads = ("quantity", *(cell.text for cell in next(cells)))
-        body = [(Cell(column.head), *row) for column, row in zip(columns, cells, strict=True)]
+    """Tabulate the numbers of a study: a run in each row, our number and below it the paper's."""
+    columns = study.table.columns
+    body = tuple(
+        (Cell(row.label or row.run), *(_number(row, column.key) for column in columns)) for row in study.table.rows
+    )
     caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
-    sources: dict[str, list[str]] = {}
-    for row in table.rows:
-        for paper in (row.paper[column.key] for column in columns if column.key in row.paper):
-            if paper.value is not None:
-                sources.setdefault(paper.source, []).append(f"{paper.value:g} of {row.label or row.run}")
-    seen = "; ".join(f"{source} ({', '.join(values)})" for source, values in sources.items())
-    note = "Ours were run in a small setting; the paper's values are of the paper's settings. "
-    note = note * (study.setting == "small") + f"Sources of the paper's values: {seen}." * bool(seen)
-    starts = [cell.n for row in table.rows for cell in row.cells.values() if cell]
+    note = "Ours were run in a small setting; the paper's values are of the paper's settings." * (
+        study.setting == "small"
+    )
+    starts = [cell.n for row in study.table.rows for cell in row.cells.values() if cell]
     words = (f"Preliminary: numbers of fewer than {FEW} starts.",) if min(starts, default=FEW) < FEW else ()
-    return Section("Results", words, (Table(caption, heads, tuple(body), note.strip()),))
+    return Section("Results", words, (Table(caption, ("run", *(column.head for column in columns)), body, note),))
 
 
 def _number(row: RowRecord, key: str) -> Cell:
-    """Show our number, and below it the paper's."""
     ours, paper = row.cells.get(key), row.paper.get(key)
     cell = gap("not run")
     if ours is not None:
@@ -381,7 +325,8 @@ def _number(row: RowRecord, key: str) -> Cell:
             note += f", {three_digits(low)} to {three_digits(high)}"
         cell = Cell(ours.text, ours.mean, note)
     if paper is not None and paper.value is not None:
-        cell = replace(cell, note=f"{cell.note}; paper: {paper.value:g}".removeprefix("; "))
+        note = f"{cell.note}; paper: {paper.value:g}".removeprefix("; ")
+        cell = replace(cell, note=note, source=paper.source)
     return cell
 
 
@@ -390,12 +335,12 @@ def _runs(study: StudyRecord) -> Section:
     rows = tuple(_start(run, start) for run in study.runs for start in run.starts if start.state != "done")
     columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
     missing = (Table("Starts that are not done", columns, rows),) if rows else ()
-    made = {row.run: row for row in study.table.rows}
-    every = [key for run in study.runs[:1] for key in run.overrides if all(key in one.overrides for one in study.runs)]
-    settings = tuple(_made(run, every, made.get(run.name)) for run in study.runs)
-    heads = ("run", "recipe", "changed in it", "made on")
-    note = f"Changed in every recipe: {', '.join(every)}." if every else ""
-    recipes = Table("Recipes, and on what they were run", heads, settings, note)
+    made_on = {row.run: "; ".join(row.made_on) for row in study.table.rows}
+    settings = tuple(
+        tuple(Cell(text or "–") for text in (run.label, run.recipe, ", ".join(run.overrides), made_on.get(run.name)))
+        for run in study.runs
+    )
+    recipes = Table("Recipes, and on what they were run", ("run", "recipe", "changed in it", "made on"), settings)
     return Section("Runs", tables=missing, folded=(recipes,))
 
 
@@ -410,89 +355,6 @@ def _start(run: RunRecord, start: StartRecord) -> tuple[Cell, ...]:
     )
 
 
-def _made(run: RunRecord, every: list[str], row: RowRecord | None) -> tuple[Cell, ...]:
-    return (
-        Cell(run.label or run.name),
-        Cell(run.recipe),
-        Cell(", ".join(key for key in run.overrides if key not in every) or "–"),
-        Cell("; ".join(row.made_on if row else ()) or "–"),
-    )
-
-
-def story_of(studies: Sequence[tuple[str, str, Sequence[ClaimRecord]]]) -> tuple[str, Parts, Parts]:
-    """Count and order the claims of studies, given by anchor, title and claims: the paper's, and questions of our own.
-
-    What several studies test by the same numbers is there once.
-    """
-    once = dict[ClaimRecord, tuple[ClaimRecord, Studies]]()
-    for anchor, title, claims in studies:
-        for claim in claims:
-            once.setdefault(claim.model_copy(update={"rule": ""}), (claim, {}))[1][anchor] = title
-    quoted = [one for one in once.values() if one[0].quotation]
-    own = [one for one in once.values() if not one[0].quotation]
-    lead = []
-    if quoted:
-        sentences = plural(len({claim.quotation for claim, _ in quoted}), "sentence")
-        lead.append(f"{sentences} of the paper in {plural(len(quoted), 'row')}: {_counted(quoted)}.")
-    if own:
-        lead.append(f"{plural(len(own), 'question')} of our own: {_counted(own)}.")
-    return " ".join(lead), _parts(quoted, 1), _parts(own, 1 + len(quoted))
-
-
-def _parts(found: Sequence[tuple[ClaimRecord, Studies]], first: int) -> Parts:
-    ranked = sorted(found, key=lambda one: (list(VERDICTS).index(one[0].verdict), one[0].few))
-    ordered = sorted(ranked, key=lambda one: list(PARTS).index(part_of(one[0].source)))
-    parts: Parts = {}
-    for number, (claim, studies) in enumerate(ordered, first):
-        parts.setdefault(part_of(claim.source), []).append((number, claim, studies))
-    return parts
-
-
-def part_of(source: str) -> str:
-    """Return the part of the paper that a source names: the last one, and the abstract only if there is no other."""
-    named = re.findall(r"(Figure|Table|Section)s? (\d(?:\.\d)?)|(Supplement|Abstract)", source)
-    places = [f"{kind} {number}" if kind else word for kind, number, word in named]
-    places.sort(key=lambda place: place == "Abstract", reverse=True)
-    part = {place: title for title, belonging in PARTS.items() for place in belonging}
-    return next((part[place] for place in reversed(places) if place in part), "Elsewhere")
-
-
-def _counted(found: Sequence[tuple[ClaimRecord, Studies]]) -> str:
-    """Count claims by their verdicts in words: those that are tested, those that are only shown, those not run."""
-    claims, said = [claim for claim, _ in found], []
-    for title, few in (("tested by five starts or more, ", False), ("shown by fewer, ", True), ("", None)):
-        group = [one.verdict for one in claims if (None if one.verdict == "not run" else one.few) is few]
-        counts = [f"{n} {words[2 + (n > 1)]}" for name, words in VERDICTS.items() if (n := group.count(name))]
-        said += [title + ", ".join(counts)] * bool(counts)
-    return "; ".join(said)
-
-
-class Strip(NamedTuple):
-    """One number behind a verdict: a mark on its interval, drawn one line high, on a scale with others of its kind."""
-
-    effect: EffectRecord
-    scale: tuple[float, float]
-    said: str
-
-    def at(self, value: float) -> float:
-        """Return the place of a value, from 6 to 174."""
-        low, high = self.scale
-        return round(6 + 168 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
-
-
-def strips_of(claim: ClaimRecord) -> Iterator[tuple[str, list[Strip]]]:
-    """Yield each quantity behind a verdict with its numbers, on one scale."""
-    for of in dict.fromkeys(effect.of for effect in claim.effects):
-        effects = [effect for effect in claim.effects if effect.of == of]
-        seen = [v for one in effects for v in (one.mean, one.low, one.high, *one.bounds) if v is not None]
-        scale = (min(seen), max(seen)) if min(seen) < max(seen) else (seen[0] - 0.5, seen[0] + 0.5)
-        signed, strips = any(" − " in effect.name for effect in effects), list[Strip]()
-        for one in effects:
-            ends = None if one.low is None or one.high is None else (one.low, one.high)
-            strips.append(Strip(one, scale, with_interval(one.mean, ends, signed=signed)))
-        yield of, strips
-
-
 PLACES = (Path("runs"), Path("studies"))
 """Folders that a report searches by default: results of ``bntt train`` and ``bntt study``."""
 
@@ -501,11 +363,7 @@ class Page(NamedTuple):
     """Page of one subject, or of several with an index."""
 
     title: str
-    lead: str
-    """Verdicts of all its studies, counted."""
     subjects: tuple[Subject, ...]
-    claims: Parts
-    questions: Parts
     overview: tuple[Table, ...] = ()
     """Tables of a page of several subjects: one of each kind."""
 
@@ -522,18 +380,18 @@ def is_run(folder: Path) -> bool:
 
 def find_subjects(paths: Sequence[Path]) -> list[Path]:
     """List the requested directories, each once: studies, then runs, where a folder holds several."""
-    found = [] if paths else [folder for place in PLACES for folder in subjects_in(place)]
-    if not paths and not found:
+    found = list[Path]()
+    for path in paths or PLACES:
+        inside = sorted(subjects_in(path.parent if path.name == RESULT else path), key=lambda one: not is_study(one))
+        if paths and not inside:
+            lacks = "holds neither recipe.toml nor result.json nor any measurement"
+            raise CheckpointError(
+                f"{path} is neither a run nor a study: it {lacks if path.is_dir() else 'is no directory'}"
+            )
+        found += inside
+    if not found:
         looked = " and ".join(str(Path.cwd() / place) for place in PLACES)
         raise RecipeError(f"nothing to report: no run and no study in {looked}; name a run or study directory")
-    found.sort(key=lambda folder: not is_study(folder))
-    for path in paths:
-        inside = sorted(subjects_in(path.parent if path.name == RESULT else path), key=lambda one: not is_study(one))
-        if not inside:
-            lacks = "holds neither recipe.toml nor result.json nor any measurement"
-            why = lacks if path.is_dir() else "is no directory"
-            raise CheckpointError(f"{path} is neither a run nor a study: it {why}")
-        found += inside
     return list({folder.resolve(): folder for folder in found}.values())
 
 
@@ -554,12 +412,8 @@ def page_of(folders: Sequence[Path]) -> Page:
         if one.kind != "study" and names[one.title] > 1:  # runs of one name are told apart by their places
             title = f"{one.title} ({folder})"
             subjects[n] = replace(one, title=title, compared=(replace(one.compared[0], text=title), *one.compared[1:]))
-    lead, claims, questions = story_of([(anchor(n), one.title, one.claims) for n, one in enumerate(subjects, 1)])
     if len(subjects) == 1:
-        return Page(subjects[0].title, lead, (subjects[0],), claims, questions)
-    if {one.compared[1].text for one in subjects if one.kind == "study"} == {"small"}:
-        small = "All studies have a small setting: the paper's numbers are shown next to ours, but cannot be compared"
-        lead = f"{lead} {small} with them.".strip()
+        return Page(subjects[0].title, (subjects[0],))
     overview = []
     for kind, columns, caption in (
         ("study", STUDY_COLUMNS, "Studies, with their verdicts on claims"),
@@ -569,17 +423,7 @@ def page_of(folders: Sequence[Path]) -> Page:
         numbered = [(n, one.compared) for n, one in enumerate(subjects, 1) if one.kind == kind]
         rows = tuple((replace(row[0], link=anchor(n)), *row[1:]) for n, row in numbered)
         overview += [Table(caption, columns, rows)] * bool(rows)
-    title = f"{PAPER}, claim by claim" if claims else "Results"
-    return Page(title, lead, tuple(subjects), claims, questions, tuple(overview))
-
-
-NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": ("other", "others")}
-
-
-def describe_counts(page: Page) -> str:
-    """Describe the number of subjects of each kind."""
-    numbers = Counter[str](subject.kind for subject in page.subjects)
-    return " and ".join(f"{numbers[kind]:,} {NAMES[kind][numbers[kind] > 1]}" for kind in NAMES if kind in numbers)
+    return Page("Results", tuple(subjects), tuple(overview))
 
 
 def anchor(subject: int, section: int = 0) -> str:
@@ -604,7 +448,7 @@ def html_of(page: Page) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "sha256": sha256}
-    environment.globals |= {"on_shared_scales": on_shared_scales, "strips_of": strips_of, "VERDICTS": VERDICTS}
+    environment.globals |= {"on_shared_scales": on_shared_scales}
     whole = environment.get_template("page.html").render(page=page, pictures=Pictures(), version=__version__)
     return whole.translate(HIDDEN)
 

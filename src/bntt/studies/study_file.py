@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +15,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.analysis.result import Metric
+from bntt.analysis.result import Metric, first_fault
 from bntt.io.files import TomlError, names_in, read_named
 from bntt.runs.recipe.file import unknown_name
 from bntt.runs.recipe.schema import RecipeError
@@ -24,13 +23,10 @@ from bntt.studies.claims import AnyClaim, TomlTable, fault_at
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
 
 SettingName = Literal["paper", "small"]
-SETTINGS: tuple[SettingName, ...] = ("paper", "small")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")]
 Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
-OF_WEIGHTS = "weights-"
-"""Prefix of the names of archives of weights, which no study may have."""
 READS = {
     **dict.fromkeys(("layers", "layer-spikes", "gamma-histograms"), "activity"),
     "over-time": "evaluate",
@@ -39,11 +35,15 @@ READS = {
     "bounds": "attack",
     "drift": "drift",
     "inputs": "drift",
-    "folds": "equivalence",
     "membrane": "neuron",
-    "failures": "stability",
 }
 """Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""
+FigureKind = Literal[
+    "bars", "scatter", "over-time", "layers", "layer-spikes", "gamma-histograms", "surrogate", "thresholds", "noise",
+    "bounds", "drift", "inputs", "membrane"
+]  # fmt: skip
+NEEDS = {"bars": ["column"], "scatter": ["x", "y"], "inputs": ["steps"], "gamma-histograms": ["steps", "layers"]}
+"""Keys without which a picture cannot be drawn, by its kind."""
 
 
 class Setting(TomlTable):
@@ -112,9 +112,6 @@ class Column(TomlTable):
     """Place at which a metric is read, if it has one: σ, ε in 1/255, or a number of steps."""
     minus: str = ""
     """Key of a column that is subtracted, start by start."""
-    spread: Annotated[float | None, Field(gt=0)] = None
-    """Expected standard deviation over starts, written down before the runs: the plan uses it to say which difference a
-    claim can decide."""
     shown: bool = True
     """False if only claims and figures use it."""
 
@@ -132,7 +129,7 @@ class Column(TomlTable):
 class FigureSpec(TomlTable):
     """``[[figures]]``: one picture; :data:`bntt.studies.study_result.CHARTS` has the function that draws each kind."""
 
-    kind: str
+    kind: FigureKind
     title: Annotated[str, Field(min_length=1)]
     alt: Annotated[str, Field(min_length=1)]
     """Description of the picture for readers who cannot see it."""
@@ -140,84 +137,26 @@ class FigureSpec(TomlTable):
     """Runs in the picture; [] for all that have the numbers."""
     measure: str = ""
     """Measure that it is drawn from, where the study has several of one kind."""
+    column: str = ""
+    """Column of `bars`: the mean over the starts, and each start as a point."""
+    x: str = ""
+    y: str = ""
+    """Columns of a `scatter`, one point per start."""
+    logarithmic: bool = False
+    """True for a logarithmic horizontal axis."""
+    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
+    """Quantity of `layers`, over time."""
+    per_neuron: bool = False
+    """True for `layer-spikes` per neuron instead of those of a whole layer."""
+    steps: list[Annotated[int, Field(ge=1)]] = Field(default=[])
+    """Steps of `inputs` and `gamma-histograms`, counted from 1; those beyond the network's T are left out."""
+    layers: list[str] = Field(default=[])
+    """Layers of `gamma-histograms`."""
 
     @property
     def source(self) -> str:
         """Return the name of the measure."""
         return self.measure or READS.get(self.kind, "")
-
-
-class Plain(FigureSpec):
-    """Picture that needs no other keys."""
-
-    kind: Literal["surrogate", "thresholds", "noise", "drift", "folds", "membrane", "failures"]
-
-
-class Bars(FigureSpec):
-    """Column of every run: the mean over the starts, and each start as a point."""
-
-    kind: Literal["bars"]
-    column: str
-    logarithmic: bool = False
-
-
-class Scatter(FigureSpec):
-    """Two columns against each other, one point per start."""
-
-    kind: Literal["scatter"]
-    x: str
-    y: str
-    logarithmic: bool = False
-    """True for a logarithmic horizontal axis."""
-
-
-class OverTime(FigureSpec):
-    """Accuracy when stopped after each step, mean over the starts."""
-
-    kind: Literal["over-time"]
-    logarithmic: bool = False
-    """True for a logarithmic axis of steps."""
-
-
-class Layers(FigureSpec):
-    """Quantity of every layer over time, one panel per run, mean over the starts."""
-
-    kind: Literal["layers"]
-    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
-
-
-class LayerSpikes(FigureSpec):
-    """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
-
-    kind: Literal["layer-spikes"]
-    per_neuron: bool = False
-    """True for spikes per neuron instead of those of a whole layer."""
-
-
-class Inputs(FigureSpec):
-    """Distribution of a norm's input at some steps, of the first start of each run."""
-
-    kind: Literal["inputs"]
-    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Steps, counted from 1; those beyond the network's T are left out."""
-
-
-class GammaHistograms(FigureSpec):
-    """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
-
-    kind: Literal["gamma-histograms"]
-    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    layers: Annotated[list[str], Field(min_length=1)]
-
-
-class Bounds(FigureSpec):
-    """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
-
-    kind: Literal["bounds"]
-    attack: Literal["fgsm", "pgd"] = "fgsm"
-
-
-AnyFigure = Plain | Bars | Scatter | OverTime | Layers | LayerSpikes | Inputs | GammaHistograms | Bounds
 
 
 def _measures(tables: Mapping[str, Any]) -> dict[str, Measure]:
@@ -250,7 +189,7 @@ class Study(TomlTable):
     """Measures by the names that runs and columns use."""
     runs: Annotated[list[RunSpec], Field(min_length=1)]
     table: list[Column] = Field(default=[])
-    figures: list[Annotated[AnyFigure, Field(discriminator="kind")]] = Field(default=[])
+    figures: list[FigureSpec] = Field(default=[])
     claims: list[AnyClaim] = Field(default=[])
 
     def runs_at(self, setting: SettingName) -> list[RunSpec]:
@@ -284,48 +223,20 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
     try:
         study = Study.model_validate({**values, "name": name, "folder": folder})
     except ValidationError as error:
-        raise RecipeError(_explain(error.errors()[0], values)) from None
-    if fault := next(chain(_faults_of_names(study), _faults(study)), ""):
+        raise RecipeError(first_fault(error)) from None
+    if fault := next(_faults(study), ""):
         raise RecipeError(fault)
     return study
 
 
-def _explain(error: Any, values: Mapping[str, Any]) -> str:
-    """Name the place of a fault in a file, by the names of its rows, what was expected and what came."""
-    path, said, context = [str(part) for part in error["loc"]], error["msg"], error.get("ctx", {})
-    if len(path) > 1 and path[0] in ("runs", "table", "figures", "claims"):
-        row = values[path[0]][error["loc"][1]]
-        called = (row.get("name") or row.get("key") if isinstance(row, dict) else None) or error["loc"][1] + 1
-        path = [f"{path[0]} {called}", *path[3 if path[0] in ("figures", "claims") else 2 :]]
-    if error["type"] == "union_tag_invalid":
-        known = context["expected_tags"].replace("'", "").split(", ")
-        path, said = [*path, context["discriminator"].strip("'")], unknown_name(context["tag"], known)
-    elif "said" not in context and error["type"] != "missing":
-        said = f"{said.partition(' or instance of')[0].replace('Input should', 'must')}, got {error['input']!r}"
-    return f"{'.'.join([*path, *filter(None, [context.get('key')])])}: {said}"
-
-
-def _faults_of_names(study: Study) -> Iterator[str]:
-    """Say which names are taken, or given twice."""
-    if study.name.startswith(OF_WEIGHTS):
-        yield f"{study.name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name"
+def _faults(study: Study) -> Iterator[str]:
+    """Say which names are given twice, and what is wrong with what a study's tables say of each other."""
+    runs, keys = [run.name for run in study.runs], [column.key for column in study.table]
+    labels = [[run.at(one).label or run.label or run.name for run in study.runs_at(one)] for one in study.settings]
     if EVALUATE in study.measures:
         yield f"measures.{EVALUATE}: every training ends with it, so no study asks for it"
-    for what, names in (
-        ("runs: two are called", [run.name for run in study.runs]),
-        ("table: two columns have the key", [column.key for column in study.table]),
-        *(
-            (f"runs: at the setting {setting}, where pictures go by labels, two have the label", labels)
-            for setting in study.settings
-            for labels in [[run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]]
-        ),
-    ):
-        yield from (f"{what} {name!r}" for name, count in Counter(names).items() if count > 1)
-
-
-def _faults(study: Study) -> Iterator[str]:
-    """Say what is wrong with what a study's tables say of each other."""
-    runs, keys = [run.name for run in study.runs], [column.key for column in study.table]
+    for what, names in (("runs", runs), ("table", keys), *(("labels, by which pictures go", one) for one in labels)):
+        yield from (f"{what}: two are called {name!r}" for name, count in Counter(names).items() if count > 1)
     for place, run in enumerate(study.runs):
         where, measures = f"runs {run.name}", study.measures_of(run)
         yield from _unknown(f"{where}.measures", measures, study.measures)
@@ -333,34 +244,29 @@ def _faults(study: Study) -> Iterator[str]:
         if wants := [name for name in measures if not run.trained and study.measures[name].needs == "run"]:
             yield f"{where}.measures: {wants[0]} needs a trained run, and trained is false"
         for setting, whole in study.settings.items():
-            made = run in study.runs_at(setting)
-            if made and not (run.at(setting).recipe or whole.recipe):
+            if run in study.runs_at(setting) and not (run.at(setting).recipe or whole.recipe):
                 yield f"{where}.{setting}.recipe: is missing, and settings.{setting} has none"
-            if not made and run.at(setting).model_fields_set:
-                yield f"{where}.{setting}: is not made at this setting (only = {run.only})"
     for place, column in enumerate(study.table):
         where = f"table {column.key}"
         if not is_metric(column.metric):
             yield from _unknown(f"{where}.metric", [column.metric], named_metrics())
-        kind, placed = metric_of(column.metric).kind, column.number.placed
-        yield from _faults_of_source(study, column.source, [kind], where, f"{column.metric} is read")
+        yield from _faults_of_source(study, column.source, [metric_of(column.metric).kind], where)
         yield from _unknown(f"{where}.minus, a column before it", [column.minus], keys[:place])
-        if placed != (column.at is not None):
-            wanted = "is missing: where it is read" if placed else f"{column.metric} is read at no place"
-            yield f"{where}.at: {wanted}"
-    for number, claim in enumerate(study.claims, start=1):
+        if column.number.placed != (column.at is not None):
+            yield f"{where}.at: {'is missing' if column.number.placed else f'{column.metric} is read at no place'}"
+    for number, claim in enumerate(study.claims):
         of_runs, of_columns = claim.uses()
-        yield from _unknown(f"claims {number}: run", of_runs, runs)
-        yield from _unknown(f"claims {number}: column", of_columns, keys)
-    for number, figure in enumerate(study.figures, start=1):
-        where, read = f"figures {number}", f"pictures of kind {figure.kind} are drawn"
+        if not of_columns:
+            yield f"claims.{number}: at_least or at_most is missing"
+        yield from _unknown(f"claims.{number}: run", of_runs, runs)
+        yield from _unknown(f"claims.{number}: column", of_columns, keys)
+    for number, figure in enumerate(study.figures):
+        where = f"figures.{number}"
+        yield from (f"{where}.{key}: is missing" for key in NEEDS.get(figure.kind, ()) if not getattr(figure, key))
         yield from _unknown(f"{where}: run", figure.runs, runs)
-        yield from _unknown(f"{where}: column", [getattr(figure, key, "") for key in ("column", "x", "y")], keys)
+        yield from _unknown(f"{where}: column", [figure.column, figure.x, figure.y], keys)
         if kind := READS.get(figure.kind, ""):
-            kinds = [kind, "retiming"] if kind == EVALUATE else [kind]
-            yield from _faults_of_source(study, figure.source, kinds, where, read)
-        elif figure.measure:
-            yield f"{where}.measure: {read} from no measure: leave it out"
+            yield from _faults_of_source(study, figure.source, [kind, *["retiming"] * (kind == EVALUATE)], where)
 
 
 def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
@@ -369,12 +275,12 @@ def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> Iterator
     return (f"{where}: {unknown_name(name, listed)}" for name in names if name and name not in listed)
 
 
-def _faults_of_source(study: Study, name: str, kinds: list[str], where: str, read: str) -> Iterator[str]:
+def _faults_of_source(study: Study, name: str, kinds: list[str], where: str) -> Iterator[str]:
     """Say what is wrong with a measure that numbers of a kind are read from."""
     known = {EVALUATE: EVALUATE} | {one: measure.kind for one, measure in study.measures.items()}
     if name not in known:
         yield f"{where}.measure: {unknown_name(name, list(known))}"
     elif known[name] not in kinds:
-        yield f"{where}.measure: {read} from {kinds[0]}, {name} is of {known[name]}"
+        yield f"{where}.measure: it is drawn or read from {kinds[0]}, and {name} is of {known[name]}"
     elif name != EVALUATE and not any(name in study.measures_of(run) for run in study.runs):
         yield f"{where}: no run has the measure {name}"

@@ -80,8 +80,6 @@ class RowRecord(Record):
     run: str
     label: str
     made_on: tuple[str, ...] = ()
-    same_as: str = ""
-    """Label of the run that this one is by definition."""
     cells: dict[str, CellRecord | None]
     paper: dict[str, PaperRecord] = Field(default={})
 
@@ -110,7 +108,6 @@ class StudyRecord(Record):
     about: str
     setting: str
     setting_about: str = ""
-    preliminary: bool
     bntt: str
     numerics: int
     written: str

@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
 
-from bntt.analysis.accuracy import FEW, Summary
+from bntt.analysis.accuracy import Summary
 from bntt.analysis.attack import AttackResult
 from bntt.analysis.drift import LayerDrift, LayerInputs, inputs_chart
 from bntt.analysis.neuron import NeuronResult
@@ -30,8 +30,6 @@ from bntt.charts.files import save_figure
 from bntt.charts.records import (
     STEPS,
     Axis,
-    Bar,
-    Bars,
     Chart,
     Entry,
     Figure,
@@ -51,22 +49,9 @@ from bntt.runs.recipe.build import facts_of
 from bntt.studies.claims import Claim, Findings, judged
 from bntt.studies.make_runs import Ended
 from bntt.studies.measures import EVALUATE, measure_from
-from bntt.studies.plan import Folders, PlannedRun, Start, StudyPlan, WorkItem, decide_actions, same_runs
+from bntt.studies.plan import Folders, PlannedRun, Start, StudyPlan, WorkItem, decide_actions
 from bntt.studies.pool import KeptRun, choose, measured_values
-from bntt.studies.study_file import Bars as BarsSpec
-from bntt.studies.study_file import (
-    Bounds,
-    Column,
-    FigureSpec,
-    GammaHistograms,
-    Inputs,
-    Layers,
-    LayerSpikes,
-    OverTime,
-    Scatter,
-    SettingName,
-    Study,
-)
+from bntt.studies.study_file import Column, FigureSpec, SettingName, Study
 from bntt.studies.study_record import StudyRecord
 from bntt.version import __version__
 
@@ -163,11 +148,10 @@ def _result_of(item: WorkItem, start: Start, ended: Ended | None) -> StartResult
 
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Collect the numbers of a result with their names, ready for ``json``."""
-    study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
+    study, numbers = result.study, result.numbers()
     units = {column.key: column.number.unit for column in study.table}
-    shown = {run.name: run.label for run in result.runs}
-    labels = {run.name: run.label or run.name for run in study.runs} | shown
-    found = Findings(numbers, units, same, labels, {column.key: _title(column) for column in study.table})
+    labels = {run.name: run.label or run.name for run in study.runs} | {run.name: run.label for run in result.runs}
+    found = Findings(numbers, units, labels, {column.key: _title(column) for column in study.table})
     columns = [column for column in study.table if column.shown]
     values = {
         "study": study.name,
@@ -175,7 +159,6 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
         "about": study.about,
         "setting": result.setting,
         "setting_about": study.settings[result.setting].about,
-        "preliminary": _is_preliminary(result, numbers),
         "bntt": __version__,
         "numerics": NUMERICS,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -194,10 +177,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
         ],
         "table": {
             "columns": [{"key": c.key, "title": _title(c), "unit": units[c.key]} for c in columns],
-            "rows": [
-                _row(result, run, columns, numbers) | ({"same_as": shown[same[run.name]]} if run.name in same else {})
-                for run in result.runs
-            ],
+            "rows": [_row(result, run, columns, numbers) for run in result.runs],
         },
         "figures": [dict(figure) for figure in figures],
         "claims": [
@@ -217,15 +197,9 @@ def summary_of(result: StudyResult) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("written", "commit", "figures")}
 
 
-def _is_preliminary(result: StudyResult, numbers: Numbers) -> bool:
-    """Return True if a run, or a number of one, has few starts, counting those done and not those planned."""
-    done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
-    return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
-
-
 def _left_out(result: StudyResult, claim: Claim, numbers: Numbers) -> str:
     """Name the starts that were made and have no number for a claim: failures must not be left out silently."""
-    runs, columns = claim.decided_by()
+    runs, columns = claim.uses()
     lost = [
         f"{run} from start {seed}"
         for (run, seed), found in result.found.items()
@@ -398,7 +372,7 @@ def _accuracy(result: StudyResult, part: FigureSpec, when: str = "") -> Axis:
     return Axis(f"{' or '.join(splits)} accuracy{when}", percent=True, low=0, high=1)
 
 
-def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
+def over_time(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the accuracy when stopped after each step."""
     x = replace(STEPS, scale="log") if part.logarithmic else STEPS
     return over_starts(
@@ -423,15 +397,13 @@ def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
     )
 
 
-def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
-    """Chart accuracy against ε, the lowest of all estimators; at 0 the clean images."""
+def bounds(result: StudyResult, part: FigureSpec) -> list[Chart]:
+    """Chart accuracy against ε of FGSM, the lowest of all estimators; at 0 the clean images."""
 
     def lowest(values: Values) -> dict[float, float]:
         record = AttackResult.model_validate(values)
-        rows = record.own_rows(part.attack)
-        found = dict[float, float]()
-        for row in (rows or record.found)[:1]:
-            found[0.0] = row.clean_accuracy
+        rows = record.own_rows("fgsm")
+        found = {0.0: (rows or record.found)[0].clean_accuracy}
         for row in rows:
             found[row.eps_255] = min(found.get(row.eps_255, 1.0), row.accuracy)
         return found
@@ -439,7 +411,7 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
     return over_starts(
         result,
         part,
-        (Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(result, part)),
+        (Axis("ε of FGSM (1/255)"), _accuracy(result, part)),
         lambda starts: sorted(set.intersection(*(set(lowest(values)) for values in starts))),
         lambda values, shared: [lowest(values)[eps] for eps in shared],
     )
@@ -461,7 +433,7 @@ def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
     return [Lines("", x, _accuracy(result, part), accuracy), Lines("", x, until, steps)] if accuracy else []
 
 
-def layers(result: StudyResult, part: Layers) -> list[Chart]:
+def layers(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart a quantity of every layer over time, one chart per run."""
     found = {label: layers_of(starts, part.of) for label, starts in measured_runs(result, part).items()}
     return [Lines(label, STEPS, RATES[part.of], over_steps(rows)) for label, rows in found.items() if rows]
@@ -479,7 +451,7 @@ def drifts(result: StudyResult, part: FigureSpec) -> list[Chart]:
     return [Lines(label, STEPS, axis, lines) for label, lines in found.items()]
 
 
-def inputs(result: StudyResult, part: Inputs) -> list[Chart]:
+def inputs(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart what enters a norm at some steps, of the first start of each run."""
     charts = list[Chart]()
     for label, starts in measured_runs(result, part).items():
@@ -489,7 +461,7 @@ def inputs(result: StudyResult, part: Inputs) -> list[Chart]:
     return charts
 
 
-def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
+def means(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the mean of a column for every run, and every start as a point."""
     rows, styles = column_of(result, part, part.column), styles_of(result)
     entries = [
@@ -497,11 +469,11 @@ def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
         for label, row in rows.items()
     ]
     held = [value for row in rows.values() for value in row.values()]
-    axis = near(_axis(result, part.column, logarithmic=part.logarithmic), held)
+    axis = _axis(result, part.column, held, logarithmic=part.logarithmic)
     return [Forest("", axis, entries, note="diamonds: means; circles: single starts")] if entries else []
 
 
-def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
+def scatter(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart two columns against each other, one point per start."""
     along, up, styles = column_of(result, part, part.x), column_of(result, part, part.y), styles_of(result)
     lines = []
@@ -510,12 +482,11 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
         lines.append(Line(label, x, y, styles[label][0], joined=False))
     held = [value for line in lines for value in line.y if value is not None]
-    along_held = [value for line in lines for value in line.x]
-    across = open_beyond(_axis(result, part.x, logarithmic=part.logarithmic), along_held)
-    return [Lines("", across, near(_axis(result, part.y), held), lines, note="each mark is one start")] if lines else []
+    across = _axis(result, part.x, [value for line in lines for value in line.x], logarithmic=part.logarithmic)
+    return [Lines("", across, _axis(result, part.y, held), lines, note="each mark is one start")] if lines else []
 
 
-def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
+def layer_spikes(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the spikes of every layer in all steps, of the layer or of a neuron of it, on a logarithmic axis."""
 
     def spikes(values: Values, _: Sequence[float]) -> list[Number]:
@@ -531,69 +502,16 @@ def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
     return over_starts(result, part, axes, lambda starts: range(1, 1 + len(starts[0]["layers"])), spikes, note)
 
 
-def folds(result: StudyResult, part: FigureSpec) -> list[Chart]:
-    """Chart the accuracy of the network and of each network it folds to: the mean, and every start as a point."""
-    runs = measured_runs(result, part)
-    if not runs:
-        return []
-    bars = []
-    for name in ("the network", *next(iter(runs.values()))[0]["folds"]):
-        points = [
-            [v["accuracy"] if name == "the network" else v["folds"][name]["accuracy"] for v in starts]
-            for starts in runs.values()
-        ]
-        bars.append(Bar(name, [mean(row) for row in points], points=points))
-    return [Bars("", _accuracy(result, part), list(runs), bars, note="circles: single starts")]
-
-
-def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
-    """Chart the share of starts that failed, by learning rate, one chart per network."""
-    runs, styles = measured_runs(result, part), styles_of(result)
-    shares = [(label, row) for label, starts in runs.items() for values in starts for row in values["shares"]]
-    charts = list[Chart]()
-    for network in dict.fromkeys(row["network"] for _, row in shares):
-        lines = []
-        for label in runs:
-            mine = [row for of, row in shares if of == label and row["network"] == network]
-            if not mine:
-                continue
-            rates = sorted({row["rate"] for row in mine})
-            failed = [
-                sum(row["failed"] for row in mine if row["rate"] == rate)
-                / sum(row["starts"] for row in mine if row["rate"] == rate)
-                for rate in rates
-            ]
-            colour, dashed = styles[label]
-            lines.append(Line(label, rates, failed, colour, dashed=dashed))
-        x, y = Axis("learning rate", scale="log"), Axis("starts that failed", percent=True, low=0, high=1)
-        same = ((a, b) for a, b in combinations(lines, 2) if (*a.x, *a.y) == (*b.x, *b.y))
-        alike = [(a.name, b.name) for a, b in same]
-        charts.append(Lines(network, x, y, lines, note="; ".join(f"{a} lies under {b}" for a, b in alike)))
-    return charts
-
-
-def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
+def _axis(result: StudyResult, key: str, values: Sequence[float], *, logarithmic: bool = False) -> Axis:
+    """Make the axis of a column: from near its points if they lie close, and open above 100 % if one is there."""
     column = next(column for column in result.study.table if column.key == key)
-    unit = column.number.unit
+    unit, low, high = column.number.unit, min(values, default=0.0), max(values, default=0.0)
     label = f"{column.title or column.number.title}{f' ({unit})' if unit else ''}"
-    return Axis(label, scale="log" if logarithmic else "linear", high=100 if unit == "%" else None)
-
-
-def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:
-    """Leave the end of an axis open if values are above it: a change may be more than 100 %.
-
-    >>> open_beyond(Axis("change (%)", high=100), [130.0]).high, open_beyond(Axis("change (%)", high=100), [30.0]).high
-    (None, 100)
-    """
-    return replace(axis, high=None) if max(values, default=0.0) > (axis.high or math.inf) else axis
-
-
-def near(axis: Axis, values: Sequence[float]) -> Axis:
-    """Begin an axis near its points instead of at 0, if they lie so close that they could not be told apart."""
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    axis = open_beyond(axis, values)
     below = low - max(high - low, 0.02 * high)
-    return replace(axis, low=below) if axis.scale == "linear" and below > 0.5 * high else axis
+    begins = None if logarithmic or below <= 0.5 * high else below
+    return Axis(
+        label, scale="log" if logarithmic else "linear", low=begins, high=100 if unit == "%" and high <= 100 else None
+    )
 
 
 def membrane(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -602,7 +520,7 @@ def membrane(result: StudyResult, part: FigureSpec) -> list[Chart]:
     return [NeuronResult.model_validate(values).section().charts[0] for values in starts[:1]]
 
 
-def gamma_histograms(result: StudyResult, part: GammaHistograms) -> list[Chart]:
+def gamma_histograms(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the share of channels by γ, one chart per layer, one series per step."""
     values = next(iter(measured_runs(result, part).values()), [{}])[0]
     charts = list[Chart]()
@@ -641,9 +559,7 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
     "bounds": bounds,
     "drift": drifts,
     "inputs": inputs,
-    "folds": folds,
     "membrane": membrane,
-    "failures": failures,
 }
 """Chart functions by kind of picture; they return none where a study has no numbers for it."""
 SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}

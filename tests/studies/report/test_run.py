@@ -9,7 +9,7 @@ import pytest
 from bntt.charts.files import looks_of
 from bntt.charts.svg import Pictures
 from bntt.studies import report as files
-from bntt.studies.report import EPOCHS, Epoch, measured, read, run_subject, sections_of, training
+from bntt.studies.report import EPOCHS, OBJECT, Epoch, measured, read, run_subject, sections_of, training, visible
 from tests.evidence import RESULTS
 from tests.rows import each_row
 from tests.studies.found import MADE
@@ -44,17 +44,15 @@ def test_another_split_is_titled_and_unknown_files_are_named(tmp_path):
     assert "mine.json" in others.words[0]
 
 
-def test_long_trainings_and_unknown_files_are_told_whole(tmp_path, monkeypatch):
+def test_long_trainings_are_told_whole_and_large_files_are_gaps(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run")
     row = {"train_loss": 1.0, "lr": 0.3}
     epochs = [row | {"epoch": e, "validation_accuracy": e / 6000, "seconds": 10.0 * (e + 1)} for e in range(6000)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in epochs))
-    (run / "evaluation-4-steps.json").write_bytes((run / "evaluation.json").read_bytes())
     subject = run_subject(run)
-    accuracy, training, _ = subject.sections
+    _, training, _ = subject.sections
     assert training.words == ("Best validation accuracy 100.0%, at epoch 6000 of 6000.",)
     assert dict(subject.facts)["Time"] == "16.7 h, with validation"
-    assert [row[0].text for row in accuracy.tables[0].rows] == ["test", "test (4 steps)"]
     monkeypatch.setattr(files, "LARGEST", 10_000)
     assert run_subject(run).sections[1].gaps[0].startswith("metrics.jsonl: larger than")
 
@@ -65,21 +63,22 @@ def test_numbers_of_another_run_or_of_other_weights_are_told(tmp_path):
     plain = {"measured_with": {"run": {"compute.precision": "fp32"}}}
     for name, change in ("1", {"measured_on": {"other": "0" * 64}}), ("2", {"epoch": given["epoch"] + 3}), ("3", plain):
         (run / f"evaluation-{name}-steps.json").write_text(json.dumps(given | change))
-    (section,) = (one for one in sections_of(run) if one.tables)
-    assert section.gaps == (
-        "evaluation-1-steps.json: measured on other, and not on this run",
-        f"evaluation-2-steps.json: measured with the weights of epoch {given['epoch'] + 4}, evaluation.json with those "
-        f"of {given['epoch'] + 1}",
-        "evaluation-3-steps.json: measured with compute.precision=fp32, not as trained",
-    )
+    told = [section.gaps for section in sections_of(run)]
+    own = f"measured with the weights of epoch {given['epoch'] + 4}, evaluation.json with those of {given['epoch'] + 1}"
+    assert told == [
+        (),
+        ("evaluation-1-steps.json: measured on other, and not on this run",),
+        (f"evaluation-2-steps.json: {own}",),
+        ("evaluation-3-steps.json: measured with compute.precision=fp32, not as trained",),
+    ]
 
 
 def test_one_broken_evaluation_is_a_gap_beside_the_others(tmp_path):
     (tmp_path / "evaluation.json").write_text("{")
     (tmp_path / "evaluation-4-steps.json").write_bytes((RESULTS / "rival-ann-0" / "evaluation.json").read_bytes())
-    (section,) = sections_of(tmp_path)
-    assert section.gaps[0].startswith("evaluation.json: Expecting")
-    assert len(section.tables[0].rows) == 1
+    broken, other = sections_of(tmp_path)
+    assert broken.gaps[0].startswith("evaluation.json: ")
+    assert (other.title, other.gaps) == ("Accuracy (4 steps)", ())
 
 
 ODDS = itertools.cycle(ODD)
@@ -130,12 +129,8 @@ def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypat
     assert gaps > 5
 
 
-def epochs(*rows):
-    return [Epoch(**row) for row in rows]
-
-
 def test_curves_of_a_kept_run():
-    read_back = read(RESULTS / "cifar10-small-bd63a9e48c3d" / "metrics.jsonl", EPOCHS)
+    read_back = read(RESULTS / CIFAR10 / "metrics.jsonl", EPOCHS)
     now = [row.model_copy(update={"validation_loss": 1.5}) for row in read_back]  # kept runs are older than the key
     section = training(now)
     assert section.words == ("Best validation accuracy 55.6%, at epoch 5 of 6.",)
@@ -144,34 +139,29 @@ def test_curves_of_a_kept_run():
     assert titles["Learning rate"].y.scale == "log"
     accuracies = titles["Accuracy in training"].lines
     assert [line.name for line in accuracies] == ["training", "validation"]
-    assert accuracies[1].y[4] == pytest.approx(0.5556)
-    assert accuracies[0].x[0] == 1
+    assert (accuracies[0].x[0], accuracies[1].y[4]) == (1, pytest.approx(0.5556))
 
 
 def test_what_is_not_there_is_not_drawn():
-    section = training(epochs({"epoch": 0, "train_loss": 2.0}, {"epoch": 1, "train_loss": float("nan")}))
-    assert [chart.title for chart in section.charts] == ["Loss in training"]
-    assert section.charts[0].lines[0].y == [2.0]
+    one, other = Epoch(epoch=0, train_loss=2.0), Epoch(epoch=1, train_loss=float("nan"))
+    section = training([one, other])
+    assert [(chart.title, chart.lines[0].y) for chart in section.charts] == [("Loss in training", [2.0])]
     assert "No validation" in section.words[0]
     assert training([]).gaps
-
-
-def test_one_epoch_is_no_curve():
-    assert not training(epochs({"epoch": 0, "train_loss": 2.0, "validation_accuracy": 0.5})).charts
+    assert not training([one]).charts, "one epoch is no curve"
 
 
 def test_a_kept_run():
-    subject = run_subject(RESULTS / "cifar10-small-bd63a9e48c3d")
+    subject = run_subject(RESULTS / CIFAR10)
     assert (subject.kind, subject.gaps) == ("run", ())
     assert subject.lead == (
         "vgg9 with norm bntt, 8 time steps, on CIFAR-10 (JPEG copy): one start. Test accuracy of 10,000 images: 54.5% "
         "(95% interval 53.6% to 55.5%)."
     )
     facts = dict(subject.facts)
-    assert facts["Seed"] == "0 (one start)"
-    assert facts["Device"] == "cpu, AMD EPYC, 1 thread"
-    assert facts["Commit"] == "f2c52ddb3c8b"
-    assert facts["Time"] == "22 min, with validation"
+    assert [facts[name] for name in ("Seed", "Device", "Commit", "Time")] == [
+        "0 (one start)", "cpu, AMD EPYC, 1 thread", "f2c52ddb3c8b", "22 min, with validation"
+    ]  # fmt: skip
     assert [section.title for section in subject.sections] == [
         "Accuracy", "Training", "Spike activity", "Early exit", "Early exit, image by image", "Operations and energy",
         "Drift of statistics", "Equivalence of folded networks", "Recipe",
@@ -220,3 +210,35 @@ def test_settings_have_the_names_that_overrides_take(tmp_path):
     assert [tuple(cell.text for cell in row) for row in settings.rows][:3] == [
         ("seed", "0"), ("data.name", "made"), ("network.name", "vgg6")
     ]  # fmt: skip
+
+
+@each_row(
+    ("name", "content"),
+    [
+        *(("a.json", content) for content in (b"{", b"\xff\xfe{}", b"[1]", b"[" * 100_000, b"[" * 700 + b"]" * 700)),
+        ("a.json", b'{"n": ' + b"9" * 5000 + b"}"),
+        ("a.toml", b"seed = "),
+        ("a.toml", b"\xff"),
+        ("b.json", None),
+        ("folder.json", None),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(name, content, tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name) as caught:
+        read(tmp_path / name, OBJECT)
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_says_where_its_fault_is(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 0, "unknown": 1}\n{"train_loss": 2.0}\n')
+    with pytest.raises(ValueError, match=r"^metrics\.jsonl: 1\.epoch: Field required$"):
+        read(path, EPOCHS)
+
+
+def test_hidden_characters_are_replaced():
+    assert visible({"a\u202e": ["b\u2066c\x1b[0m\tx\n\ud800", 1, None]}) == {"a�": ["b�c�[0m\tx\n�", 1, None]}
