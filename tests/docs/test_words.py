@@ -5,7 +5,6 @@ from pathlib import Path
 
 from bntt.runs.identity import RESUMING
 from bntt.runs.recipe import file as recipe_file
-from bntt.studies import evidence as packing
 from bntt.studies import study_file
 
 ROOT = Path(__file__).parents[2]
@@ -55,13 +54,11 @@ def test_every_term_is_in_the_glossary():
     assert len(re.findall(r"^\| [^|]+ \| [^|]+ \|$", style, re.M)) - 1 == 30, "pairs, below their heads"
 
 
-def test_times_of_saving_and_the_room_of_weights_are_those_of_the_code():
-    guides = ROOT / "docs" / "how-to"
-    resume, studies = (" ".join((guides / f"{name}.md").read_text("utf-8").split()) for name in ("resume", "studies"))
+def test_times_of_saving_are_those_of_the_code():
+    resume = " ".join((ROOT / "docs" / "how-to" / "resume.md").read_text("utf-8").split())
     told = {key: float(value) for key, value in re.findall(r"\| `(checkpoint\.\w+)` \| (\d+) \|", resume)}
     keys = recipe_file.keys_of().items()
     assert told == {key: option.written(option.default) for key, option in keys if key.startswith("checkpoint.")}
-    assert f"at most {packing.ROOM // 1_000_000} MB in a folder" in studies
 
 
 def test_bounds_and_free_keys_are_those_of_the_code():

@@ -248,16 +248,11 @@ class Better(_Against):
     """``better``: in at least three quarters of the starts above the other, by an interval that excludes 0."""
 
     rule: Literal["better"]
-    by: Annotated[float, Field(ge=0)] = 0.0
-    """Least mean difference, in the unit of the column."""
     lower: bool = False
     """True if lower is better."""
 
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
-        return _ahead(_turned(found) if self.lower else found, self.by)
-
-    def margins(self) -> tuple[float, ...]:
-        return (-self.by if self.lower else self.by,)
+        return _ahead(_turned(found) if self.lower else found)
 
 
 class NoWorse(_Against):
@@ -385,14 +380,14 @@ def _interval(found: Summary) -> tuple[float, float]:
     return found.interval or (found.mean, found.mean)
 
 
-def _ahead(found: Difference, by: float = 0.0) -> tuple[Answer, float]:
-    """Judge if the first run is above the other by more than chance, and by at least ``by`` on average."""
+def _ahead(found: Difference) -> tuple[Answer, float]:
+    """Judge if the first run is above the other by more than chance."""
     (low, high), answer = _interval(found), _OPEN
-    if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
+    if low > 0 and found.superiority >= SUPERIOR:
         answer = "holds"
-    elif high < by:
+    elif high < 0:
         answer = "does not hold"
-    return answer, two_sided(found, 0.0 if found.mean >= by else by)
+    return answer, two_sided(found, 0.0)
 
 
 def _beyond(found: Summary, value: float, side: int) -> Answer:

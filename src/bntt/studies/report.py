@@ -40,8 +40,6 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     ".jsonl": lambda text: [parse_json(line) for line in text.splitlines()],
 }
 OBJECT = TypeAdapter(dict[str, Any]).validate_python
-LARGEST = 32 << 20
-"""Largest size of a file that is read, in bytes."""
 INVISIBLE = ((0, 9), (11, 13), (14, 32), (127, 160), (0x202A, 0x202F), (0x2066, 0x206A), (0xD800, 0xE000))
 HIDDEN = {letter: "�" for ends in INVISIBLE for letter in range(*ends)}
 """Characters that are invisible, change the writing direction of their neighbours, or have no place in UTF-8."""
@@ -73,8 +71,6 @@ def read(path: Path, validate: Callable[..., T]) -> T:
     try:
         if not path.is_file():
             raise ValueError("missing")
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than the {LARGEST >> 20} MiB that are read")
         return validate(visible(PARSERS[path.suffix](path.read_text(encoding="utf-8"))))
     except ValidationError as error:
         raise ValueError(f"{path.name}: {first_fault(error)}") from None
@@ -118,25 +114,20 @@ class Provenance(Record):
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
-    """Find the files of every measurement in a directory, the usual split first; unknown ones under ``""``."""
+    """Find the files of every measurement in a directory, the usual split first."""
     found: dict[str, list[Path]] = {}
     paths = [path for path in folder.glob("*.json") if not path.stem.startswith("environment")]
     for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
-        kinds = (name for name, one in MEASUREMENTS.items() if f"{path.stem}-".startswith(f"{one.file or name}-"))
-        found.setdefault(next(kinds, ""), []).append(path)
+        for name, one in MEASUREMENTS.items():
+            if f"{path.stem}-".startswith(f"{one.file or name}-"):
+                found.setdefault(name, []).append(path)
     return found
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
     """Make the sections of all measurements in a directory; an unreadable file is a gap."""
     found = measured(folder)
-    sections = list[Section]()
-    for kind, measurement in MEASUREMENTS.items():
-        sections += [_section(measurement, path) for path in found.get(kind, ())]
-    if "" in found:
-        names = ", ".join(path.name for path in found[""])
-        sections.append(Section("Other files", words=(f"Not shown, of no known measurement: {names}.",)))
-    return tuple(sections)
+    return tuple(_section(one, path) for kind, one in MEASUREMENTS.items() for path in found.get(kind, ()))
 
 
 def _section(measurement: Measurement, path: Path) -> Section:
@@ -182,9 +173,9 @@ def training(epochs: list[Epoch]) -> Section:
     return Section("Training", words=(word,), charts=tuple(training_curves(rows)) if len(rows) > 1 else ())
 
 
-def run_subject(folder: Path) -> Subject:
-    """Read all results in a run directory; what is missing or invalid is a gap."""
-    title, sections, gaps = folder.resolve().name, list(sections_of(folder)), list[str]()
+def run_subject(folder: Path, title: str = "") -> Subject:
+    """Read all results in a run directory; what is missing or invalid is a gap. Its title is its name by default."""
+    title, sections, gaps = title or folder.resolve().name, list(sections_of(folder)), list[str]()
     epochs, tables = list[Epoch](), list[dict[str, Any]]()
     if (folder / "metrics.jsonl").exists():
         try:
@@ -375,7 +366,7 @@ def is_study(folder: Path) -> bool:
 
 def is_run(folder: Path) -> bool:
     """Return True if the folder holds a recipe, or a measurement of some run."""
-    return (folder / "recipe.toml").is_file() or any(measured(folder).keys() - {""})
+    return (folder / "recipe.toml").is_file() or bool(measured(folder))
 
 
 def find_subjects(paths: Sequence[Path]) -> list[Path]:
@@ -406,12 +397,12 @@ def subjects_in(root: Path) -> Iterator[Path]:
 
 def page_of(folders: Sequence[Path]) -> Page:
     """Make the page of these runs and studies; with several, an index comes before them."""
-    subjects = [study_subject(folder) if is_study(folder) else run_subject(folder) for folder in folders]
-    names = Counter(one.title for one in subjects if one.kind != "study")
-    for n, (one, folder) in enumerate(zip(subjects, folders, strict=True)):
-        if one.kind != "study" and names[one.title] > 1:  # runs of one name are told apart by their places
-            title = f"{one.title} ({folder})"
-            subjects[n] = replace(one, title=title, compared=(replace(one.compared[0], text=title), *one.compared[1:]))
+    names = Counter(folder.resolve().name for folder in folders)  # runs of one name are told apart by their places
+    titles = [f"{folder.name} ({folder})" if names[folder.resolve().name] > 1 else "" for folder in folders]
+    subjects = [
+        study_subject(folder) if is_study(folder) else run_subject(folder, title)
+        for folder, title in zip(folders, titles, strict=True)
+    ]
     if len(subjects) == 1:
         return Page(subjects[0].title, (subjects[0],))
     overview = []

@@ -144,7 +144,7 @@ class FigureSpec(TomlTable):
     """Columns of a `scatter`, one point per start."""
     logarithmic: bool = False
     """True for a logarithmic horizontal axis."""
-    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
+    of: Literal["firing_rate", "gamma_magnitude", "deviation"] = "firing_rate"
     """Quantity of `layers`, over time."""
     per_neuron: bool = False
     """True for `layer-spikes` per neuron instead of those of a whole layer."""

@@ -285,7 +285,6 @@ BANDS = "bands: from the lowest start to the highest"
 RATES = {
     "firing_rate": Axis("firing rate", percent=True, low=0),
     "gamma_magnitude": Axis("mean |γ|", low=0),
-    "spikes_per_image": Axis("spikes per image", low=0),
     "deviation": Axis("mean σ̄ over channels", low=0),
 }
 

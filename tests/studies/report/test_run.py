@@ -25,26 +25,20 @@ FILES = {
 ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
 
 
-def test_files_are_found_by_kind(tmp_path):
-    for name in ("exit", "exit-per-sample", "energy-validation", "energy", "environment", "mine", "exits"):
+def test_files_are_found_by_kind_and_another_split_is_titled(tmp_path):
+    for name in ("exit", "exit-per-sample", "environment", "mine", "exits"):
         (tmp_path / f"{name}.json").write_text("{}")
+    for name in ("energy", "energy-validation"):
+        (tmp_path / f"{name}.json").write_bytes((RESULTS / "rival-ann-0" / "energy.json").read_bytes())
     found = {kind: [path.stem for path in paths] for kind, paths in measured(tmp_path).items()}
-    assert found == {
-        "exit": ["exit", "exit-per-sample"],
-        "energy": ["energy", "energy-validation"],
-        "": ["mine", "exits"],
-    }
+    assert found == {"exit": ["exit", "exit-per-sample"], "energy": ["energy", "energy-validation"]}
+    assert [section.title for section in sections_of(tmp_path)][-2:] == [
+        "Operations and energy",
+        "Operations and energy (validation)",
+    ]
 
 
-def test_another_split_is_titled_and_unknown_files_are_named(tmp_path):
-    (tmp_path / "energy-validation.json").write_bytes((RESULTS / "rival-ann-0" / "energy.json").read_bytes())
-    (tmp_path / "mine.json").write_text("{}")
-    energy, others = sections_of(tmp_path)
-    assert energy.title == "Operations and energy (validation)"
-    assert "mine.json" in others.words[0]
-
-
-def test_long_trainings_are_told_whole_and_large_files_are_gaps(tmp_path, monkeypatch):
+def test_long_trainings_are_told_whole(tmp_path):
     run = write_run(tmp_path / "run")
     row = {"train_loss": 1.0, "lr": 0.3}
     epochs = [row | {"epoch": e, "validation_accuracy": e / 6000, "seconds": 10.0 * (e + 1)} for e in range(6000)]
@@ -53,8 +47,6 @@ def test_long_trainings_are_told_whole_and_large_files_are_gaps(tmp_path, monkey
     _, training, _ = subject.sections
     assert training.words == ("Best validation accuracy 100.0%, at epoch 6000 of 6000.",)
     assert dict(subject.facts)["Time"] == "16.7 h, with validation"
-    monkeypatch.setattr(files, "LARGEST", 10_000)
-    assert run_subject(run).sections[1].gaps[0].startswith("metrics.jsonl: larger than")
 
 
 def test_numbers_of_another_run_or_of_other_weights_are_told(tmp_path):
