@@ -24,7 +24,3 @@ def test_it_is_a_function_of_sample_layer_draw_and_seed():
     for other in (mask(layer=1), mask(draw=1), mask(seed=1)):
         agree = float((once == other).float().mean())
         assert abs(agree - 0.58) < 0.01  # 0.7² + 0.3²: independent
-
-
-def test_units_count_channels_first():
-    assert torch.equal(mask(shape=(8, 5, 5)).flatten(1), mask(shape=(200,)))

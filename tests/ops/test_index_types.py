@@ -1,15 +1,10 @@
 """A sample's random numbers depend on its index, not on the type that the index has: every consumer, every type."""
 
-from inspect import unwrap
-
-import pytest
 import torch
 
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, pair
 from bntt.models import mlp
-from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
-from bntt.nn.blocks import SpikeDropout
-from bntt.nn.call import Noise
+from bntt.nn import ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
 from bntt.ops.dropout import dropout_mask
 from bntt.ops.random import Purpose, sample_keys
 from tests.rows import each_row
@@ -29,10 +24,8 @@ def classifier(dropout=0.0):
 CONSUMERS = {
     "keys": lambda index: sample_keys(1, Purpose.SPIKES, 2, index),
     "dropout mask": lambda index: dropout_mask(0.5, (8,), 0, index=index, **NAMED),
-    "dropout": lambda index: SpikeDropout(0.5)(torch.ones(2, 4, 8), Call(noise=Noise(1, 2, index)))[0],
     "poisson": lambda index: PoissonEncoder(3)(IMAGES, index=index, **NAMED),
     "noisy": lambda index: NoisyEncoder(ExpectedEncoder(3), 0.5, seed=3)(IMAGES, index=index, **NAMED),
-    "classifier": lambda index: classifier().eval()(IMAGES, index=index, **NAMED),
     "classifier with dropout": lambda index: classifier(dropout=0.5).train()(IMAGES, index=index, **NAMED),
     "advance": lambda index: classifier().eval().advance(IMAGES, steps=2, index=index, **NAMED)[0],
     "trace": lambda index: classifier().trace(IMAGES, index=index, **NAMED).logits,
@@ -58,9 +51,3 @@ def test_a_state_may_be_named_again_in_another_type(dtype):
     _, state = model.advance(IMAGES, steps=1, index=INDEX.to(dtype), **NAMED)
     assert state.noise.index.dtype == torch.int64
     model.advance(IMAGES, state, steps=1, index=INDEX)
-
-
-@each_row("wrong", [INDEX.float(), INDEX > 0, INDEX.to(torch.complex64)])
-def test_an_index_of_no_integers_is_refused(wrong):
-    with pytest.raises(ValueError, match="index must name samples by integers, got torch"):
-        unwrap(sample_keys)(1, Purpose.SPIKES, 2, wrong)  # past the tests' check of types

@@ -7,25 +7,21 @@ from hypothesis import strategies as st
 
 import bntt.ops.lif as lif
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
+from bntt.ops.norm import normalize, step_moments
 from tests.grids import pairs
+from tests.rows import each_row
 
 RULES = [fire_after, fire_before]
 RESETS = [soft_reset, hard_reset]
 
 
-def test_soft_reset_trace_by_hand():
-    """λ=0.5, θ=1, y = .8 .8 .8 2.5: m = .8, 1.2*, .9, 2.95* → u = .8, .2, .9, 1.95."""
+@each_row("reset, end", [(soft_reset, 0.5 * 0.9 + 2.5 - 1), (hard_reset, 0)])
+def test_a_trace_by_hand(reset, end):
+    """λ=0.5, θ=1, y = .8 .8 .8 2.5: m = .8, 1.2*, .9, 2.95* → u = .8, .2, .9, 1.95 by the soft reset."""
     current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
-    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5))
+    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5, reset=reset))
     assert spikes.flatten().tolist() == [0, 1, 0, 1]
-    assert membrane.item() == pytest.approx(0.5 * 0.9 + 2.5 - 1)
-
-
-def test_hard_reset_trace_by_hand():
-    current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
-    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5, reset=hard_reset))
-    assert spikes.flatten().tolist() == [0, 1, 0, 1]
-    assert membrane.item() == 0
+    assert membrane.item() == pytest.approx(end)
 
 
 def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
@@ -64,12 +60,14 @@ def test_last_current_of_fire_before_gets_no_gradient(rng):
     assert (current.grad[:-1] != 0).any()
 
 
-def test_a_learnable_leak_gets_the_gradient_of_the_leak_path():
-    """u' = λ(λ·0 + a) + b before any spike: du'/dλ = a."""
-    leak = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=Neuron(leak=leak))
+@each_row("decay_input, expected", [(False, 0.4), (True, 0.4 * 0.4 - 0.3)])
+def test_a_learnable_leak_gets_the_gradient_of_the_leak_path(decay_input, expected):
+    """u' = λa + b before any spike: du'/dλ = a. Where the input decays, λ(1 - λ)a + (1 - λ)b: (1 - 2λ)a - b."""
+    leak = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    neuron = Neuron(leak=leak, decay_input=decay_input)
+    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=neuron)
     membrane.sum().backward()
-    assert float(leak.grad) == pytest.approx(0.4)
+    assert float(leak.grad) == pytest.approx(expected)
 
 
 @pairs(rule=RULES, tau=[1.0, 2.0, 5.0])
@@ -83,20 +81,6 @@ def test_an_input_that_decays_is_that_of_fang_et_al(tau, rule, rng):
     assert torch.allclose(lif_sequence(current, neuron=neuron)[1], v, rtol=1e-13)
     paper = lif_sequence(current, neuron=Neuron(leak=1 - 1 / tau, threshold=50.0, rule=rule))[1]
     assert torch.allclose(paper, v * tau, rtol=1e-13), "the same but for τ, as nothing fired"
-
-
-def test_a_learnable_leak_gets_the_inputs_part_where_that_decays():
-    """u' = λ((1 - λ)a) + (1 - λ)b before any spike: du'/dλ = (1 - 2λ)a - b."""
-    leak = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    neuron = Neuron(leak=leak, decay_input=True)
-    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=neuron)
-    membrane.sum().backward()
-    assert float(leak.grad) == pytest.approx(0.4 * 0.4 - 0.3)
-
-
-def test_an_input_that_decays_to_nothing_is_refused():
-    with pytest.raises(ValueError, match="below 1 where the input decays"):
-        Neuron(leak=1.0, decay_input=True)
 
 
 def soft_fire(membrane, threshold, surrogate):
@@ -118,7 +102,6 @@ def soft_fire(membrane, threshold, surrogate):
 )
 def test_gradients_of_the_soft_twin(steps, width, batch, leak, threshold, rule, hard, seed):
     """N3: with spikes smooth and reset masks frozen, autograd's BPTT through BNTT and LIF is the true derivative."""
-    from bntt.ops.norm import normalize, step_moments
 
     generator = torch.Generator().manual_seed(seed)
 
