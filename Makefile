@@ -73,7 +73,7 @@ bench-peers: .venv-peers/installed
 	touch $@
 
 test-peers: .venv-interop/installed
-	.venv-interop/bin/python -m pytest tests/interop tests/docs/test_examples.py
+	.venv-interop/bin/python -m pytest tests/interop tests/training/test_foreign_peers.py tests/docs/test_examples.py
 
 # The same faults before each of them; needs root for a disk of a few kilobytes.
 faults-peers: .venv/installed .venv-peers/installed

@@ -39,7 +39,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
     57: [("training/test_session.py::test_nothing_that_is_not_finite_reaches_an_update", "a NaN in one hidden weight")],
     58: [("training/test_session.py::test_nothing_that_is_not_finite_reaches_an_update", "an infinite gradient")],
     60: [
-        ("training/test_guard.py::test_large_but_finite_numbers_pass", "large, but finite"),
+        ("training/test_session.py::test_large_but_finite_numbers_pass", "large, but finite"),
         ("training/test_session.py::test_nothing_that_is_not_finite_reaches_an_update", "and beyond that"),
     ],
     61: [("nn/norms/test_temporal.py::test_settings_out_of_range", "ε = 0, a momentum beyond 1")],

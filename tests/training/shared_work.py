@@ -136,7 +136,7 @@ def some(processes: Processes) -> dict[str, Any]:
     found: dict[str, Any] = {
         f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05)), FEW) for norm in ("bntt", "tebn")
     }
-    found["recalibrated"] = {"state": recalibrated(processes)}
+    found["recalibrated"] = recalibrated(processes)
     found |= {f"fused {recompute}": fused(processes, recompute) for recompute in ("never", 2)}
     found["faults"] = [faulty(processes, name) for name in FAULTS]
     found["joined"] = processes.all_gather(torch.arange(processes.rank + 1)).tolist()

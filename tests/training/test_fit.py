@@ -33,10 +33,6 @@ def loader(**options):
     return SampleLoader(data(), 10, shuffle=True, **options)
 
 
-def parameters(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
 def test_one_step_is_sgd_on_the_cross_entropy():
     """w ← w - lr (g + wd w), γ included, with the encoder's noise of draw = epoch and the true indices."""
     model, twin = build(), build()
@@ -53,22 +49,25 @@ def test_one_step_is_sgd_on_the_cross_entropy():
 
 
 def test_it_yields_every_step_and_every_epoch():
-    records = list(updates(build(), loader(), epochs=2, method=Method(lr=0.1)))
+    training = updates(model := build(), loader(), epochs=2, method=Method(lr=0.1))
+    assert (training.average, training.measured) == (None, model)
+    records = list(training)
     assert [type(r) for r in records] == [*[StepRecord] * 3, EpochRecord] * 2
     steps, epoch = records[:3], records[3]
     assert epoch.loss == pytest.approx(sum(s.loss * s.samples for s in steps) / 30)
     assert epoch.accuracy == sum(s.correct for s in steps) / 30
 
 
-def test_it_learns():
-    records = [r for r in updates(build(), loader(), epochs=20, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
-    assert records[-1].loss < records[0].loss / 2
-    assert records[-1].accuracy > 0.8
-
-
-def test_the_rate_falls_at_the_milestones():
-    records = [r for r in updates(build(), loader(), epochs=10, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
-    assert [r.lr for r in records] == pytest.approx([0.3] * 5 + [0.03] * 2 + [0.003] * 2 + [0.0003])
+@each_row(
+    "method, expected",
+    [
+        (Method(lr=0.3), [0.3] * 15 + [0.03] * 6 + [0.003] * 6 + [0.0003] * 3),
+        (Method(lr=3.0, schedule="constant", warmup=1.0), [1.0, 2.0] + [3.0] * 28),
+    ],
+)
+def test_rates_fall_at_the_milestones_and_warm_up_from_the_first_update(method, expected):
+    records = updates(build(), loader(), epochs=10, method=method)
+    assert [r.lr for r in records if isinstance(r, StepRecord)] == pytest.approx(expected)
 
 
 def test_the_same_seed_is_the_same_run():
@@ -90,63 +89,24 @@ def test_measuring_between_steps_changes_nothing():
     assert all(torch.equal(a, watched.state_dict()[n]) for n, a in plain.state_dict().items())
 
 
-def test_a_plain_loader_of_pairs_works():
-    pixels, labels = data().images.float() / 255, data().labels
-    dataset = torch.utils.data.TensorDataset(pixels, labels)
-    pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
-    records = list(updates(build(), pairs, epochs=2, method=Method(lr=0.1)))
-    assert len(records) == 8
-
-
-@each_row("convert", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
-def test_labels_of_any_integers_train_alike(convert):
-    class Pairs:
-        epoch = 0  # a counter of its own, no method
-
-        def __init__(self, change):
-            self.change = change
-
-        def __len__(self):
-            return 1
-
-        def __iter__(self):
-            yield data().images.float() / 255, self.change(data().labels)
-
-    losses = [
-        [record.loss for record in updates(build(), Pairs(change), epochs=2, method=Method(lr=0.1))]
-        for change in (convert, lambda y: y)
-    ]
-    assert losses[0] == losses[1]
+@each_row("change", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
+def test_pairs_with_labels_of_any_integers_train_alike(change):
+    images, labels = data().images.float() / 255, data().labels
+    pairs = [[(images, given(labels))] for given in (change, lambda y: y)]
+    found = [[record.loss for record in updates(build(), batches, epochs=2)] for batches in pairs]
+    assert found[0] == found[1]
 
 
 def test_a_plain_loaders_samples_are_numbered_as_they_come():
     """Two batches of the same images get different noise, as two samples of a dataset would."""
     image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(10) % 3
-    losses = [
-        r.loss
-        for r in updates(build(), [(image, labels)] * 2, epochs=1, method=Method(lr=0.0))
-        if isinstance(r, StepRecord)
-    ]
-    assert losses[0] != losses[1]
+    first, second, _ = updates(build(), [(image, torch.arange(10) % 3)] * 2, epochs=1, method=Method(lr=0.0))
+    assert first.loss != second.loss
 
 
 def own_optimizer(model):
     groups = [{"params": [p], "lr": rate} for p, rate in zip(model.parameters(), (1e-3, 1e-2, 0.1), strict=True)]
     return torch.optim.Adam(groups)
-
-
-def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
-
-
-def test_the_rates_of_ones_own_optimiser_are_not_touched():
-    model = build()
-    optimizer = own_optimizer(model)
-    records = [r for r in updates(model, loader(), epochs=4, optimizer=optimizer) if isinstance(r, EpochRecord)]
-    assert [r.lr for r in records] == [1e-3] * 4
-    assert rates(optimizer) == [1e-3, 1e-2, 0.1]
-    assert not any("initial_lr" in group for group in optimizer.param_groups)
 
 
 def test_ones_own_scheduler_has_the_say():
@@ -161,22 +121,20 @@ def test_ones_own_scheduler_has_the_say():
     assert seen == pytest.approx(expected)
 
 
-def test_a_rate_changed_between_two_calls_counts():
-    model = build()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    list(updates(model, loader(), epochs=1, optimizer=optimizer, method=CONSTANT))
-    optimizer.param_groups[0]["lr"] = 0.02
-    for method in (None, CONSTANT, Method(lr_drops=())):
-        records = list(updates(model, loader(), epochs=1, optimizer=optimizer, method=method))
-        assert [record.lr for record in records] == [0.02] * 4
-
-
-def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
+@each_row(
+    "method, lr, after",
+    [
+        (None, [1e-3] * 4, [1e-3, 1e-2, 0.1]),
+        (CONSTANT, [1e-3] * 4, [1e-3, 1e-2, 0.1]),
+        (Method(), [1e-3, 1e-3, 1e-5, 1e-6], [1e-6, 1e-5, 1e-4]),
+    ],
+)
+def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates_or_leaves_them(method, lr, after):
     model = build()
     optimizer = own_optimizer(model)
-    records = updates(model, loader(), epochs=4, optimizer=optimizer, method=Method())
-    assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
-    assert rates(optimizer) == pytest.approx([1e-6, 1e-5, 1e-4])
+    records = updates(model, loader(), epochs=4, optimizer=optimizer, method=method)
+    assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx(lr)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(after)
 
 
 def partial(model):
@@ -214,50 +172,3 @@ def test_a_gradient_that_is_not_stepped_may_be_anything():
     records = list(updates(model, loader(), epochs=1, optimizer=partial(model)))
     hook.remove()
     assert all(math.isfinite(record.loss) for record in records)
-
-
-def test_the_average_is_reached_from_the_result():
-    model = build()
-    training = updates(model, loader(), epochs=2, method=Method(lr=0.1, average=0.5))
-    before = parameters(training.average)
-    assert sum(isinstance(record, EpochRecord) for record in training) == 2
-    after, last = training.average.state_dict(), model.state_dict()
-    assert any(not torch.equal(value, before[name]) for name, value in after.items())
-    assert any(not torch.equal(value, last[name]) for name, value in after.items())
-    assert training.measured is training.average is training.session.average
-
-
-def test_without_an_average_the_model_is_what_is_measured():
-    model = build()
-    training = updates(model, loader(), epochs=1)
-    assert training.average is None
-    assert training.measured is model
-
-
-def test_a_rate_warms_up_from_the_first_update():
-    method = Method(optimizer="adamw", lr=1e-3, schedule="cosine", warmup=1.0)
-    rates = [r.lr for r in updates(build(), loader(), epochs=2, method=method) if isinstance(r, StepRecord)]
-    assert rates == pytest.approx([method.lr * share for share in (1 / 3, 2 / 3, 1, 1, 1, 1)])
-
-
-def test_a_mistake_is_told_before_the_first_step():
-    with pytest.raises(ValueError, match="epochs must be 1 or more"):
-        updates(build(), loader(), epochs=0)
-
-
-def test_a_loader_that_can_be_used_once_says_so():
-    pair = (torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0]))
-    with pytest.raises(ValueError, match="0 training batches in epoch 2: it must be iterable every epoch"):
-        list(updates(build(), iter([pair]), epochs=2))
-
-
-def test_no_batches():
-    with pytest.raises(ValueError, match="0 training batches"):
-        list(updates(build(), [], epochs=1))
-
-
-@each_row("label", [-100, 3, 255])
-def test_labels_outside_the_classes(label):
-    images = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"labels must be \d+ integers from 0 to 2"):
-        list(updates(build(), [(images, torch.tensor([0, 1, 2, label]))], epochs=1))

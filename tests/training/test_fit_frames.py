@@ -2,35 +2,52 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bntt.analysis import evaluate
-from bntt.data import FrameSet, SampleLoader, split_validation
+from bntt.data import FrameSet, ImageSet, SampleLoader, SequenceSet, split_validation
 from bntt.models import mlp
-from bntt.nn import BNTT, LIF, FrameEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
-from bntt.training import updates
+from bntt.nn import (
+    BNTT,
+    LIF,
+    NORMS,
+    FrameEncoder,
+    Readout,
+    SequenceEncoder,
+    SpikingBlock,
+    SpikingClassifier,
+    SpikingNetwork,
+)
+from bntt.training import Method, updates
 from tests.kernels import choose
+from tests.rows import each_row
 
 T = 6
 
 
-def in_order(*shape: int, kind: torch.dtype = torch.uint8) -> FrameSet:
+def in_order():
     """Two channels that each light up once; the first to do so names the class, and sums over time are the same."""
     generator, count = torch.Generator().manual_seed(1), 160
     labels, every = torch.arange(count) % 2, torch.arange(count)
     early, late = (torch.randint(0, T // 2, (count,), generator=generator) + begin for begin in (0, T // 2))
-    frames = torch.zeros(count, T, *shape)
+    frames = torch.zeros(count, T, 2, 4, 4)
     for channel in (0, 1):
         frames[every, torch.where(labels == channel, early, late), channel] = 3
     assert len(frames.sum(1).unique(dim=0)) == 1
-    return FrameSet(frames.to(kind), labels, ("first", "second"), scale=0.5)
+    return FrameSet(frames.to(torch.uint16), labels, ("first", "second"), scale=0.5)
 
 
-def fully_connected(features: int) -> SpikingNetwork:
-    return mlp(in_features=features, hidden=(16,), num_classes=2, num_steps=T, leak=0.9, seed=1)
+def bars():
+    """A bright row near the top or near the bottom: told row by row, the classes differ in when it comes alone."""
+    generator, count = torch.Generator().manual_seed(1), 160
+    labels = torch.arange(count) % 2
+    row = torch.randint(0, 3, (count,), generator=generator) + 3 * labels
+    images = torch.randint(0, 60, (count, 1, 6, 4), generator=generator, dtype=torch.uint8)
+    images[torch.arange(count), 0, row] = 255
+    return ImageSet(images, labels, ("top", "bottom"))
 
 
-def convolutional() -> SpikingNetwork:
+def convolutional():
     weights = torch.Generator().manual_seed(1)
     synapse, out = nn.utils.skip_init(nn.Conv2d, 2, 8, 3, padding=1), nn.utils.skip_init(nn.Linear, 32, 2)
     for parameter in (*synapse.parameters(), *out.parameters()):
@@ -39,30 +56,42 @@ def convolutional() -> SpikingNetwork:
     return SpikingNetwork({"conv1": SpikingBlock(synapse, BNTT(8, num_steps=T), LIF(0.9), pool)}, Readout(out))
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize(
-    ("data", "network"),
-    [
-        (lambda: in_order(2), lambda: fully_connected(2)),
-        (lambda: in_order(2, kind=torch.float32), lambda: fully_connected(2)),
-        (lambda: in_order(2, 4, 4, kind=torch.uint16), lambda: fully_connected(32)),
-        (lambda: in_order(2, 4, 4), convolutional),
-    ],
-    ids=["sequences", "real sequences", "frames", "frames, convolutional"],
-)
-def test_the_order_in_time_is_learned(data, network, backend):
-    """Above chance on samples that were held out; the same samples backwards in time are the other class."""
-    training, held_out, _ = split_validation(data(), 60, seed=0)
-    net = network()
-    choose(net, backend=backend)
-    model = SpikingClassifier(FrameEncoder(T), net)
-    for _ in updates(model, SampleLoader(training, 25, shuffle=True), epochs=15):
+def frames():
+    return SpikingClassifier(FrameEncoder(T), convolutional()), in_order()
+
+
+def sequences(order, norm):
+    data = SequenceSet(bars(), order)
+    training, _, _ = split_validation(data, 60, seed=0)
+    mean, std = training.images.pixel_statistics()
+    net = mlp(
+        in_features=data.features, hidden=(16,), num_classes=2, num_steps=data.num_steps, leak=0.9, norm=norm, seed=1
+    )
+    return SpikingClassifier(SequenceEncoder(data.num_steps, mean=mean, std=std), net), data
+
+
+def trained(model, data, epochs):
+    training, held_out, _ = split_validation(data, 60, seed=0)
+    for _ in updates(model, SampleLoader(training, 25, shuffle=True), epochs=epochs, method=Method(lr=0.1)):
         pass
-    forwards = SampleLoader(held_out, 60)
+    return SampleLoader(held_out, 60)
 
-    def backwards() -> tuple[Tensor, Tensor]:
-        batch = next(forwards.epoch(0))
-        return batch.inputs.flip(1), batch.labels
 
-    assert evaluate(model, forwards, draws=1).accuracy.mean > 0.9
-    assert evaluate(model, [backwards()], draws=1).accuracy.mean < 0.1
+@each_row("backend", ["auto", "reference"])
+@each_row("made", [frames, lambda: sequences("rows", "bntt")])
+def test_the_order_in_time_is_learned(made, backend):
+    """Above chance on samples that were held out; the same samples backwards in time are the other class."""
+    model, data = made()
+    choose(model.network, backend=backend)
+    held_out = trained(model, data, 20)
+    batch = next(held_out.epoch(0))
+    assert evaluate(model, held_out, draws=1).accuracy.mean > 0.9
+    assert evaluate(model, [(batch.inputs.flip(1), batch.labels)], draws=1).accuracy.mean < 0.1
+
+
+@pytest.mark.parametrize(
+    "norm", [pytest.param(norm, marks=() if norm == "bntt" else pytest.mark.slow) for norm in NORMS]
+)
+def test_every_norm_learns_pixel_by_pixel(norm):
+    model, data = sequences("pixels", norm)
+    assert evaluate(model, trained(model, data, 20), draws=1).accuracy.mean > 0.7

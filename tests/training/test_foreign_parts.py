@@ -81,10 +81,9 @@ def test_a_refused_update_leaves_the_buffers_of_foreign_parts(accumulate):
 
 
 def test_a_foreign_buffer_that_is_not_finite_stops_the_update():
-    model = build()
-    one, before = Session(model, loader(), epochs=1), buffers(model)
-    model.network.blocks["fc1"].norm.bad = torch.inf
-    with pytest.raises(NonFiniteError, match="the buffer level of Own"):
+    one = Session(model := build(), loader(), epochs=1)
+    before, model.network.blocks["fc1"].norm.bad = buffers(model), torch.inf
+    with pytest.raises(NonFiniteError, match="buffer level of Own"):
         next(one.records())
     assert same(before, buffers(model)) == set(before)
 
@@ -143,20 +142,5 @@ def test_parameters_outside_the_model_end_with_the_best_epoch_too(kept, tmp_path
         best = RunDirectory(folder).best
         tensors, facts = read_checkpoint(best)
         write_checkpoint(best, {name: value for name, value in tensors.items() if name[:5] != "other"}, facts)
-        with pytest.raises(CheckpointError, match="outside the model: other6 is missing"):
+        with pytest.raises(CheckpointError, match="other6"):
             fitted(build(), 3, folder)
-
-
-def test_a_parameter_outside_the_model_that_is_not_finite_is_not_kept():
-    model, factor = build(), nn.Parameter(torch.zeros(()))
-    one = Session(
-        model,
-        loader(),
-        epochs=1,
-        optimizer=torch.optim.SGD([*model.parameters(), factor], lr=0.1),
-        loss=lambda logits, labels: nn.functional.cross_entropy(logits + factor, labels),
-    )
-    factor.data.fill_(torch.inf)
-    bntt.training.session.check_state(model)
-    with pytest.raises(NonFiniteError, match="a parameter outside"):
-        bntt.training.session.check_state(model, one.optimizer)

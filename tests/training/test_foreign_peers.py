@@ -1,7 +1,4 @@
-"""Networks of SpikingJelly's and snnTorch's own layers, saved, imported and compared; only where those are installed.
-
-make bench-peers && .venv-peers/bin/pip install pytest jaxtyping && .venv-peers/bin/python -m pytest THIS FILE
-"""
+"""Networks of SpikingJelly's and snnTorch's own layers, saved, imported and compared: make test-peers."""
 
 import pytest
 import torch
@@ -12,12 +9,11 @@ from bntt.models import vgg6
 from bntt.training.foreign import as_ours, read_foreign
 from tests.foreign import make_even
 
-STEPS, LEAK = 4, 0.95
-CHANNELS = (1, 4, 4, 8, 8)
+STEPS, LEAK, CHANNELS = 4, 0.95, (1, 4, 4, 8, 8)
 
 
-def randomized(net, seed=3):
-    generator = torch.Generator().manual_seed(seed)
+def randomized(net):
+    generator = torch.Generator().manual_seed(3)
     for name, value in net.state_dict().items():
         if name.endswith("running_mean"):
             value.normal_(0, 0.2, generator=generator)
@@ -30,52 +26,34 @@ def randomized(net, seed=3):
     return net.eval()
 
 
-def imported(net, layout, tmp_path, **options):
-    """Ours, with what torch.save wrote of theirs."""
-    path = tmp_path / "theirs.pt"
-    torch.save(net.state_dict(), path)
-    foreign = read_foreign(read_pickled(path))
-    assert foreign.layout == layout
-    ours = vgg6(width=0.25, num_steps=STEPS, leak=LEAK, norm_eps=1e-5, **options)
-    ours.load_state_dict(as_ours(foreign, ours))
-    return ours.double().eval(), foreign
+def convolution(i):
+    return nn.Conv2d(CHANNELS[i], CHANNELS[i + 1], 3, padding=1, bias=False)
 
 
-def spikes():
-    return torch.rand(STEPS, 6, 1, 28, 28, generator=torch.Generator().manual_seed(0)).lt(0.4).double()
-
-
-def test_spikingjelly(tmp_path):
+def of_spikingjelly():
     pytest.importorskip("spikingjelly")
-    from spikingjelly.activation_based import functional, layer, neuron
+    from spikingjelly.activation_based import layer, neuron
 
-    def lif():
-        return neuron.LIFNode(tau=1 / (1 - LEAK), v_reset=None, decay_input=False, step_mode="m")
+    def normed(norm, channels):
+        lif = neuron.LIFNode(tau=1 / (1 - LEAK), v_reset=None, decay_input=False, step_mode="m")
+        return norm(STEPS, channels, step_mode="m"), lif
 
-    with torch.random.fork_rng(devices=[]):
-        parts = []
-        for i in range(4):
-            conv = nn.Conv2d(CHANNELS[i], CHANNELS[i + 1], 3, padding=1, bias=False)
-            parts += [layer.SeqToANNContainer(conv)]
-            parts += [layer.BatchNormThroughTime2d(STEPS, CHANNELS[i + 1], step_mode="m"), lif()]
-            parts += [layer.SeqToANNContainer(nn.AvgPool2d(2))] if i % 2 else []
-        parts += [layer.SeqToANNContainer(nn.Flatten(), nn.Linear(392, 32, bias=False))]
-        parts += [layer.BatchNormThroughTime1d(STEPS, 32, step_mode="m"), lif()]
-        net = randomized(nn.Sequential(*parts, layer.SeqToANNContainer(nn.Linear(32, 10, bias=False))))
-    ours, _ = imported(net, "spikingjelly", tmp_path)
-    net = net.double()
-    functional.reset_net(net)
-    theirs = net(spikes()).mean(0)
-    apart = (theirs - ours(spikes())).abs().max()
-    print(f"SpikingJelly: largest difference of logits {apart:.3g}, their deviation {theirs.std():.3g}")
-    assert theirs.std() > 0.1
-    assert apart < 1e-12
+    parts = []
+    for i in range(4):
+        parts += layer.SeqToANNContainer(convolution(i)), *normed(layer.BatchNormThroughTime2d, CHANNELS[i + 1])
+        parts += [layer.SeqToANNContainer(nn.AvgPool2d(2))] if i % 2 else []
+    parts += (
+        layer.SeqToANNContainer(nn.Flatten(), nn.Linear(392, 32, bias=False)),
+        *normed(layer.BatchNormThroughTime1d, 32),
+    )
+    net = randomized(nn.Sequential(*parts, layer.SeqToANNContainer(nn.Linear(32, 10, bias=False))))
+    return net, lambda x: net(x).mean(0)
 
 
 class OfSnnTorch(nn.Module):
     def __init__(self, snntorch):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(CHANNELS[i], CHANNELS[i + 1], 3, padding=1, bias=False) for i in range(4))
+        self.convs = nn.ModuleList(map(convolution, range(4)))
         self.fc1, self.fc2 = nn.Linear(392, 32, bias=False), nn.Linear(32, 10, bias=False)
         self.norms = nn.ModuleList(snntorch.BatchNormTT2d(c, STEPS) for c in CHANNELS[1:])
         self.norm5 = snntorch.BatchNormTT1d(32, STEPS)
@@ -93,16 +71,24 @@ class OfSnnTorch(nn.Module):
         return voltage / STEPS
 
 
-def test_snntorch(tmp_path):
+def of_snntorch():
     """Equal where no rest after a spike is above θ: drives are even."""
-    snntorch = pytest.importorskip("snntorch")
-    with torch.random.fork_rng(devices=[]):
-        net = randomized(OfSnnTorch(snntorch))
+    net = randomized(OfSnnTorch(pytest.importorskip("snntorch")))
     make_even(net)
-    ours, foreign = imported(net, "snntorch", tmp_path)
-    assert foreign.leak == pytest.approx(LEAK)
-    theirs = net.double()(spikes())
-    apart = (theirs - ours(spikes())).abs().max()
-    print(f"snnTorch: largest difference of logits {apart:.3g}, their deviation {theirs.std():.3g}")
+    return net, net
+
+
+@pytest.mark.parametrize(("make", "layout"), [(of_spikingjelly, "spikingjelly"), (of_snntorch, "snntorch")])
+def test_logits_of_what_was_saved_are_those_of_the_peer(make, layout, tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        net, run = make()
+    torch.save(net.state_dict(), tmp_path / "theirs.pt")
+    foreign = read_foreign(read_pickled(tmp_path / "theirs.pt"))
+    assert foreign.layout == layout
+    ours = vgg6(width=0.25, num_steps=STEPS, leak=LEAK, norm_eps=1e-5)
+    ours.load_state_dict(as_ours(foreign, ours))
+    x = torch.rand(STEPS, 6, 1, 28, 28, generator=torch.Generator().manual_seed(0)).lt(0.4).double()
+    net.double()
+    theirs = run(x)
     assert theirs.std() > 0.02
-    assert apart < 1e-12
+    assert (theirs - ours.double().eval()(x)).abs().max() < 1e-12

@@ -14,30 +14,24 @@ from bntt.engine.compute import Compute
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp
 from bntt.nn import DirectEncoder
-from bntt.training import Method, Session, balance, convert, recalibrate, updates
+from bntt.training import Session, balance, convert, recalibrate, updates
 from bntt.training.processes import Processes, _is_of_the_connection, _Sum
-from tests.rows import each_row
 from tests.training.test_fit import build, data
 
 
 class OneOfTwo(Processes):
-    """Whose other process has the same numbers."""
+    """Whose other process has the same numbers, and ``more``."""
 
-    count = 2
+    count, more = 2, 0.0
 
     def all_reduce_sum(self, values):
-        return 2 * values
+        return 2 * values + self.more
 
 
 class Unheard(Processes):
     """One of two that hears nothing of the other."""
 
     count = 2
-
-
-class WithoutSamples(OneOfTwo):
-    def all_reduce_sum(self, values):
-        return values + torch.tensor([5.0, 1.0], dtype=torch.float64)
 
 
 def test_alone_there_is_nobody_to_ask():
@@ -52,12 +46,13 @@ def test_alone_there_is_nobody_to_ask():
 
 def test_numbers_are_those_of_all():
     loader = SampleLoader(data(), 10, shuffle=True, share=(0, 2))
-    (record,) = [
-        told for told, _ in zip(updates(build(), loader, epochs=1, processes=OneOfTwo()), range(1), strict=False)
-    ]
-    alone = next(updates(build(), loader, epochs=1, processes=Unheard()))
+    record, alone = (next(updates(build(), loader, epochs=1, processes=one)) for one in (OneOfTwo(), Unheard()))
     assert (record.samples, record.correct) == (2 * alone.samples, 2 * alone.correct)
     assert record.loss == pytest.approx(alone.loss)
+    without = OneOfTwo()
+    without.more = torch.tensor([5.0, 1.0], dtype=torch.float64)
+    with pytest.raises(ValueError, match="no sample for 1 of 2 processes"):
+        next(updates(build(), loader, epochs=1, processes=without))
 
 
 def test_copies_of_a_network_share_its_processes_and_a_pickled_one_is_alone():
@@ -67,43 +62,31 @@ def test_copies_of_a_network_share_its_processes_and_a_pickled_one_is_alone():
     assert pickle.loads(pickle.dumps(model)).network.compute.reduce is None
 
 
-@each_row("share", [(0, 1), (1, 2)])
-def test_a_loader_that_does_not_share_is_refused(share):
-    loader = SampleLoader(data(), 10, share=share)
-    with pytest.raises(ValueError, match=r"process 0 of 2 needs a loader of its part of every batch"):
-        Session(build(), loader, epochs=1, processes=OneOfTwo())
+def test_each_process_needs_a_loader_of_its_part(tmp_path):
+    half, whole, other = (SampleLoader(data(), 10, share=share) for share in ((0, 2), (0, 1), (1, 2)))
+    for loader in (whole, other):
+        with pytest.raises(ValueError, match=r"process 0 of 2 .*share"):
+            Session(build(), loader, epochs=1, processes=OneOfTwo())
+    ann = convert(mlp(in_features=16, num_steps=1, norm="none", neuron="relu"))
 
+    def fitted(train, held_out, test):
+        fit(build(), train, epochs=1, validation=held_out, test=test, directory=tmp_path / "run")
 
-def test_one_process_needs_a_loader_of_all_samples(tmp_path):
-    half, whole = (SampleLoader(data(), 10, share=share) for share in ((0, 2), (0, 1)))
-    for train, held_out, test in ((half, whole, None), (whole, half, None), (whole, whole, half)):
-        with pytest.raises(ValueError, match=r"process 0 of 1 needs a loader .* its share is \(0, 2\)"):
-            fit(build(), train, epochs=1, validation=held_out, test=test, directory=tmp_path / "run")
-    encoder, ann = DirectEncoder(4), convert(mlp(in_features=16, num_steps=1, norm="none", neuron="relu"))
-    for refused in (lambda: recalibrate(build(), half), lambda: balance(ann, encoder, half)):
-        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+    for refused in (
+        lambda: fitted(half, whole, None),
+        lambda: fitted(whole, half, None),
+        lambda: fitted(whole, whole, half),
+        lambda: recalibrate(build(), half),
+        lambda: balance(ann, DirectEncoder(4), half),
+        lambda: evaluate(build(), half),
+    ):
+        with pytest.raises(ValueError, match=r"share.* \(0, 2\)"):
             refused()
-    with pytest.raises(ValueError, match=r"only the share \(0, 2\) of its samples"):
-        evaluate(build(), half)
+    assert not list(tmp_path.iterdir())
     assert evaluate(build(), half, draws=1, part=True).accuracy.samples == 15
     model = build()
     model.network.compute = Compute(reduce=lambda sums: 2 * sums)
     assert recalibrate(model, half) == 15
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_process_without_a_sample_ends_all():
-    loader = SampleLoader(data(), 10, share=(0, 2))
-    session = Session(build(), loader, epochs=1, method=Method(), processes=WithoutSamples())
-    with pytest.raises(ValueError, match="a batch has no sample for 1 of 2 processes: take larger ones"):
-        next(session.records())
-
-
-def test_a_training_that_is_told_of_no_others_says_so(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.warns(UserWarning, match="there are 2 processes, but this training was given none"):
-        Session(build(), SampleLoader(data(), 10), epochs=1)
-    Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1, processes=OneOfTwo())
 
 
 def test_an_error_that_names_an_igloo_is_not_of_the_connection():

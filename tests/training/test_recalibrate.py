@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp
-from bntt.nn import NORMS, FrameEncoder, Measure, SpikingClassifier, TemporalNorm, hold_statistics, retime
+from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm, hold_statistics
 from bntt.training import recalibrate
 from tests.kernels import choose
 from tests.rows import each_row
@@ -23,34 +23,32 @@ def batches(rng, sizes=(4, 5, 6)):
     return [(torch.randn(size, T, 3, generator=rng), torch.zeros(size, dtype=torch.int64)) for size in sizes]
 
 
-@each_row("backend", ["auto", "reference"])
-def test_bntt_by_hand(backend, rng):
-    """The first layer's current is a product: means of the batches' means and unbiased variances, by step."""
-    model, given = built("bntt", backend), batches(rng)
-    norm = model.network.blocks["fc1"].norm
-    assert recalibrate(model, given, batches=2) == 9
-    weight = model.network.blocks["fc1"].synapse[1].weight.detach()
-    currents = [x.transpose(0, 1) @ weight.T for x, _ in given[:2]]
-    mean = torch.stack([current.mean(1) for current in currents]).mean(0)
-    var = torch.stack([current.var(1, unbiased=True) for current in currents]).mean(0)
-    assert torch.allclose(norm.running_mean, mean, atol=1e-5)
-    assert torch.allclose(norm.running_var, var, atol=1e-5)
+@each_row(
+    "norm, pooled, backend",
+    [
+        ("bntt", False, "auto"),
+        ("bntt", False, "reference"),
+        ("bn", False, "auto"),
+        ("bn-pooled", True, "auto"),
+        ("tdbn", True, "auto"),
+    ],
+)
+def test_statistics_by_hand(norm, pooled, backend, rng):
+    """The first layer's current is a product: means of the batches' means and unbiased variances, by step.
 
-
-@each_row(("norm", "pooled"), [("bn", False), ("bn-pooled", True), ("tdbn", True)])
-def test_shared_statistics_by_hand(norm, pooled, rng):
-    """One row: over all steps and batches; where a norm pools over time, of all steps of a batch together."""
-    model, given = built(norm), batches(rng, (4, 4))
-    recalibrate(model, given)
+    In one row over all steps; where a norm pools over time, of all steps of a batch together.
+    """
+    model, given = built(norm, backend), batches(rng, (4, 4, 6))
+    assert recalibrate(model, given, batches=2) == 8
     found = model.network.blocks["fc1"].norm
     weight = model.network.blocks["fc1"].synapse[1].weight.detach()
-    currents = [x.transpose(0, 1) @ weight.T for x, _ in given]
-    if pooled:
-        rows = [(c.flatten(0, 1).mean(0), c.flatten(0, 1).var(0, unbiased=True)) for c in currents]
-    else:
-        rows = [(step.mean(0), step.var(0, unbiased=True)) for c in currents for step in c]
-    assert torch.allclose(found.running_mean[0], torch.stack([mean for mean, _ in rows]).mean(0), atol=1e-5)
-    assert torch.allclose(found.running_var[0], torch.stack([var for _, var in rows]).mean(0), rtol=1e-4)
+    currents = torch.stack([x.transpose(0, 1) @ weight.T for x, _ in given[:2]])
+    currents = currents.flatten(1, 2)[:, None] if pooled else currents
+    mean, var = currents.mean(2).mean(0), currents.var(2, unbiased=True).mean(0)
+    if len(found.running_mean) == 1:
+        mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
+    assert torch.allclose(found.running_mean, mean, atol=1e-5)
+    assert torch.allclose(found.running_var, var, rtol=1e-4)
 
 
 @each_row("norm", WITH)
@@ -95,30 +93,9 @@ def test_fused_and_plain_agree_and_nothing_else_changes(norm, rng):
             assert torch.equal(value, before[name])
 
 
-def test_a_held_network_gets_statistics_of_its_own_later_steps(rng):
-    """The input is louder in every step: held statistics of the last trained step are too small, new ones are right."""
-    frames = torch.randn(64, 8, 3, generator=rng) * torch.arange(1, 9).view(1, 8, 1)
-    labels = torch.zeros(64, dtype=torch.int64)
-    short = built("bntt")
-    recalibrate(short, [(frames[:, :T], labels)])
-    longer = SpikingClassifier(FrameEncoder(8), retime(short.network, 8, "hold")).eval()
-    edges = Measure(current=(-1.0, 1.0))
-
-    def largest():
-        _, state = longer.advance(frames, steps=8, measure=edges)
-        return state.measured["fc1"].current.maximum
-
-    held = largest()
-    recalibrate(longer, [(frames, labels)])
-    anew = largest()
-    assert held[7] > 1.5 * anew[7]
-    assert torch.allclose(held[:4], anew[:4], rtol=1e-3)
-
-
-def test_what_cannot_be(rng):
-    with pytest.raises(ValueError, match="no norm of the network has running statistics"):
-        recalibrate(built("none"), batches(rng))
-    with pytest.raises(ValueError, match="batches must be 1 or more, got 0"):
-        recalibrate(built("bntt"), batches(rng), batches=0)
-    with pytest.raises(ValueError, match="gave no batch"):
-        recalibrate(built("bntt"), [])
+@each_row(
+    "norm, batch, most, named", [("none", (4,), 1, "norm"), ("bntt", (4,), 0, "batches"), ("bntt", (), 1, "batch")]
+)
+def test_what_cannot_be(norm, batch, most, named, rng):
+    with pytest.raises(ValueError, match=named):
+        recalibrate(built(norm), batches(rng, batch), batches=most)

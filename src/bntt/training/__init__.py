@@ -1,7 +1,6 @@
 """The training procedure: it yields records and prints nothing; :mod:`bntt.analysis` does the measuring."""
 
 from bntt.training.conversion import balance as balance
-from bntt.training.conversion import balancing as balancing
 from bntt.training.conversion import convert as convert
 from bntt.training.conversion import set_thresholds as set_thresholds
 from bntt.training.conversion import thresholds_of as thresholds_of

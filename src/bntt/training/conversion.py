@@ -99,15 +99,10 @@ Weights = nn.Conv2d | nn.Linear
 BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 """Modules that do nothing in evaluation."""
-MAXIMA, NORMS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d), (nn.BatchNorm1d, nn.BatchNorm2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 READ = (nn.Sequential, nn.Conv2d, nn.Linear, nn.ReLU, *NORMS, *BETWEEN, *NOTHING)
 """Modules whose forward conversion knows."""
-WAY_OUT: dict[tuple[type[nn.Module], ...], str] = {
-    MAXIMA: "takes a maximum, which has no counterpart in spikes: train with average pooling",
-    NORMS: "can only be folded directly after weights: put it between them and the ReLU",
-    (nn.Softmax, nn.LogSoftmax): "has no weights: leave it out, the order of the classes stays",
-}
-NO_COUNTERPART = "is not weights, ReLU, average pooling or flattening: take one of these"
+MAXIMA = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 
 
 def read_sequential(ann: nn.Sequential) -> tuple[list[tuple[str, nn.Module, nn.Module | None]], nn.Module]:
@@ -128,19 +123,17 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[tuple[str, nn.Module, nn.M
             pools.append([])
             is_open = False
         else:
-            why = next((way for kind, way in WAY_OUT.items() if isinstance(part, kind)), "")
-            place = f"follows the weights {weights[-1][0]!r}, where a ReLU must be" if is_open else NO_COUNTERPART
-            raise _cannot(name, part, why or place)
+            place = f"follows the weights {weights[-1][0]!r}, where a ReLU must be"
+            raise _cannot(name, part, place if is_open else "is not weights, ReLU, average pooling or flattening")
     hidden, (first, *pools) = weights[:-1], pools
     names = [name.replace(".", "_") for name, _ in hidden]
     twice = next((name for name in names if names.count(name) > 1), "")
-    if not is_open or not hidden or twice:
-        wrong = f"has two parts that would both be layer {twice!r}: give one another name"
-        if not is_open:
-            wrong = "ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d"
-        elif not hidden:
-            wrong = f"of {len(ann)} parts has no hidden layer, weights with a ReLU after them"
-        raise ValueError(f"the ANN {wrong}")
+    if not is_open:
+        raise ValueError("the ANN ends without an output layer: its last part must be weights")
+    if not hidden:
+        raise ValueError("the ANN has no hidden layer, weights with a ReLU after them")
+    if twice:
+        raise ValueError(f"the ANN has two parts that would both be layer {twice!r}: give one another name")
     synapses = [synapse for _, synapse in hidden]
     synapses[0] = nn.Sequential(*first, synapses[0]) if first else synapses[0]
     after = [nn.Sequential(*pool) if len(pool) > 1 else next(iter(pool), None) for pool in pools]
@@ -165,10 +158,9 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
 def _folded(name: str, weights: Any, norm_name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
     """Return the weights with the batch normalisation after them folded in."""
     if why := why_touched(weights):
-        way = "torch.nn.utils.parametrize.remove_parametrizations first"
-        raise _cannot(name, weights, f"{why}, and {norm_name!r} would be folded into it: {way}")
+        raise _cannot(name, weights, f"{why}, and {norm_name!r} would be folded into it")
     if norm.running_mean is None:
-        raise _cannot(norm_name, norm, f"has no running statistics for {name!r}: train with track_running_stats=True")
+        raise _cannot(norm_name, norm, "has no running statistics")
     for part, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; after nn.Linear, PyTorch's function needs them
         if getattr(norm, part) is None:
             setattr(norm, part, nn.Parameter(torch.full_like(norm.running_mean, value)))
@@ -231,21 +223,7 @@ def balancing(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[tuple[str, float]]:
-    """Yield each layer's scaled threshold as it is found; the network gets them when the iterator is exhausted.
-
-    Args:
-        network, encoder, batches, scale, seed, draw, progress: as :func:`balance`'s.
-
-    Raises:
-        ValueError: as :func:`balance`.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import DirectEncoder
-    >>> network = convert(mlp(in_features=4, hidden=(8, 8), num_steps=1, norm="none", neuron="relu"))
-    >>> images = [(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(5).long())]
-    >>> [layer for layer, threshold in balancing(network, DirectEncoder(20), images)]
-    ['fc1', 'fc2']
-    """
+    """Yield what :func:`balance` returns as it is found; the network gets the thresholds at the end."""
     if not 0 < scale < math.inf:
         raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
     check_network(network, "balance")
@@ -261,9 +239,7 @@ def balancing(
             before[name], model = block, SpikingClassifier(encoder, up_to)
             largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
             if not 0 < largest < math.inf:
-                why = "the ANN's layer is dead, train it again; or balance with more samples"
-                if not largest <= 0:
-                    why = "weights or samples are not finite, or too large"
+                why = "the ANN's layer is dead" if largest <= 0 else "weights or samples are not finite, or too large"
                 raise ValueError(f"the largest weighted input of layer {name!r} is {largest:.4g}: {why}")
             thresholds[name] = largest
             set_thresholds(network, thresholds, biases=True)
@@ -344,7 +320,7 @@ def _why_not_balanced(block: Any) -> str:
     """Return why a block's threshold cannot be balanced; "" if it can."""
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         kind = type(block.lif if type(block) is SpikingBlock else block).__name__
-        return f"has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
+        return f"has no threshold to balance: it is a {kind}"
     if why := why_touched(block):
         return f"{why}, and its weights are balanced by themselves: remove it"
     if not norm_facts(block.norm).identity:

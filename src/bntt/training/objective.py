@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
-from functools import partial
-from types import FunctionType, MethodType
-from typing import Any
+from dataclasses import asdict
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from bntt.io.checkpoint import pack, state_digest
-from bntt.io.files import digest_of_bytes
+from bntt.io.checkpoint import state_digest
 from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import check_shares
@@ -86,22 +81,15 @@ class Distillation:
         self._weights = state_digest(self.teacher)
 
     def __repr__(self) -> str:
-        """Name share, temperature and the checksum of the teacher's weights: a training is resumed with these only."""
+        """Name share, temperature and the teacher's weights: a training is resumed with these only."""
         return f"Distillation(share={self.share}, temperature={self.temperature}, teacher {self._weights[:12]})"
 
     def mixed(
-        self,
-        loss: Float[Tensor, ""],
-        logits: Float[Tensor, "B K"],
-        inputs: Tensor,
-        index: Integer[Tensor, " B"],
-        *,
-        seed: int,
-        draw: int,
-    ) -> Float[Tensor, ""]:
+        self, loss: Tensor, logits: Float[Tensor, "B K"], inputs: Tensor, index: Integer[Tensor, " B"], **noise: int
+    ) -> Tensor:
         """Return the method's loss of a batch, mixed with the distance of its logits from the teacher's answers."""
         with torch.no_grad():
-            answers = self.teacher.to(logits.device)(inputs, seed=seed, index=index, draw=draw)
+            answers = self.teacher.to(logits.device)(inputs, index=index, **noise)
         return (1 - self.share) * loss + self.share * distilled(logits, answers, self.temperature)
 
 
@@ -234,7 +222,7 @@ class BatchLoss(nn.Module):
                 loss = cross_entropy(logits, labels, method.label_smoothing)
             else:
                 check_labels(logits, labels)
-                loss = _one_number(own(logits, labels))
+                loss = own(logits, labels)
         if isinstance(own, Distillation):
             loss = own.mixed(loss, logits, inputs, index, seed=self.seed, draw=draw)
         return loss, hits(logits.detach(), labels).sum()
@@ -246,43 +234,6 @@ def name_of(loss: Loss | None) -> str:
         return f"its method's loss and {loss}"
     loss = getattr(loss, "func", loss)  # functools.partial
     return "its method's loss" if loss is None else str(getattr(loss, "__qualname__", type(loss).__qualname__))
-
-
-def described(value: Any, known: frozenset[int] = frozenset()) -> str:
-    """Describe a loss with all that it was made with; what has a known id, or is no data or callable, by its type."""
-    value = getattr(value, "_orig_mod", getattr(value, "_torchdynamo_orig_callable", value))  # given to torch.compile
-    kind, parts = str(getattr(value, "__qualname__", type(value).__qualname__)), tuple[Any, ...]()
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return repr(value)
-    if id(value) in known or isinstance(value, type):
-        return kind
-    if isinstance(value, Tensor | np.ndarray):
-        content = value.tobytes() if isinstance(value, np.ndarray) else pack({"": value}, {})
-        return f"{kind} {list(value.shape)} {digest_of_bytes(content)[:12]}"
-    if isinstance(value, list | tuple):
-        parts = tuple(value)
-    elif isinstance(value, dict):
-        parts = tuple(sorted(value.items(), key=lambda item: str(item[0])))
-    elif isinstance(value, partial):
-        kind, parts = "partial", (value.func, value.args, value.keywords)
-    elif isinstance(value, MethodType):
-        parts = (value.__self__,)
-    elif isinstance(value, FunctionType):
-        code, cells = value.__code__, [cell.cell_contents for cell in value.__closure__ or ()]
-        parts = (*cells, value.__defaults__, value.__kwdefaults__) if "<" in kind else ()
-        parts += (code.co_code, code.co_consts, code.co_names) if value.__name__ == "<lambda>" else ()
-    elif callable(value) or is_dataclass(value):
-        blank = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
-        parts = tuple(pair for pair in sorted(getattr(value, "__dict__", {}).items()) if pair[0] not in blank)
-    return f"{kind}({', '.join(described(part, known | {id(value)}) for part in parts)})"
-
-
-def _one_number(loss: object) -> Tensor:
-    if not (isinstance(loss, Tensor) and loss.shape == () and loss.requires_grad):
-        got = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        without = ", without a gradient" if isinstance(loss, Tensor) and not loss.requires_grad else ""
-        raise ValueError(f"loss must return one number, a tensor [] computed from the logits, got {got}{without}")
-    return loss
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:

@@ -166,12 +166,10 @@ def own_device(device: str) -> str:
     """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK."""
     if not _are_many():
         return device
-    missing = [name for name in NEEDED if name not in os.environ]
-    if missing or ":" in device:
-        wrong = f"{', '.join(missing)} is missing: start them by torchrun"
-        if not missing:
-            wrong = f"each has a GPU of its own: device 'cuda', not {device!r}"
-        raise LaunchError(f"WORLD_SIZE says that there are several processes, but {wrong}")
+    if missing := [name for name in NEEDED if name not in os.environ]:
+        raise LaunchError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is missing: start processes by torchrun")
+    if ":" in device:
+        raise LaunchError(f"of several processes each has a GPU of its own: device 'cuda', not {device!r}")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
 
 
@@ -214,17 +212,6 @@ def joined_processes(device: str) -> Iterator[Processes]:
         ) from error
 
 
-def resolve_processes(processes: Processes | None) -> Processes:
-    """Return the processes that train together: one if none are given, with a warning if torchrun started several."""
-    if processes is None and _are_many():
-        warnings.warn(
-            f"there are {os.environ['WORLD_SIZE']} processes, but this training was given none: each trains by "
-            f"itself. Pass processes=... of joined_processes() to updates or Session; fit trains in one process",
-            stacklevel=4,  # at the call of fit
-        )
-    return Processes() if processes is None else processes
-
-
 def _are_many() -> bool:
     return int(os.environ.get("WORLD_SIZE") or "1") > 1
 
@@ -240,6 +227,6 @@ def check_share(loader: object, processes: Processes) -> None:
     wanted = (processes.rank, processes.count)
     if (found := getattr(loader, "share", None if processes.count > 1 else wanted)) != wanted:
         raise ValueError(
-            f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
-            f"SampleLoader(share={wanted}), or your own loader with this `share`; its share is {found}"
+            f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, share={wanted}; "
+            f"its share is {found}"
         )

@@ -20,9 +20,9 @@ from bntt.nn.norms import HeldStatistics, batch_statistics, hold_statistics
 from bntt.nn.tensor_checks import NonFiniteError as NonFiniteError
 from bntt.nn.tensor_checks import first_non_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss, Loss, check_objective, described, name_of
+from bntt.training.objective import BatchLoss, Loss, check_objective, name_of
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, others, restored_state, stepped
-from bntt.training.processes import Processes, check_share, resolve_processes
+from bntt.training.processes import Processes, check_share
 from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, moving_average, steps_in, updates_of
 
 Named = tuple[str, Tensor]
@@ -211,7 +211,7 @@ class Session:
         check_given(model, method, optimizer)
         if epochs != int(epochs) or epochs < 1:
             raise ValueError(f"epochs must be 1 or more, a whole number, got {epochs}")
-        self.processes = resolve_processes(processes)
+        self.processes = processes or Processes()
         check_share(loader, self.processes)
         self.method = method or PAPER
         check_stages(self.method.grow, epochs, model.encoder.num_steps)
@@ -232,8 +232,6 @@ class Session:
         self._average = None if self.method.average is None else moving_average(model, self.method.average)
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
-        moves = (*model.modules(), *model.parameters(), *model.buffers(), *stepped(self.optimizer))
-        self._minimises = {"loss": name_of(loss), "loss_settings": described(loss, frozenset(map(id, moves)))}
         batch_loss = BatchLoss(model, self.method, seed, loss)
         self._batch_loss = self.processes.wrap_ddp(batch_loss, all_learn=batch_loss.all_learn)
 
@@ -289,7 +287,7 @@ class Session:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that continues the training: its own tensors by name, not copies, and JSON-serialisable facts."""
         tensors = self.weights(self.model)
-        facts: dict[str, Any] = {"position": asdict(self.position), **self._minimises}
+        facts: dict[str, Any] = {"position": asdict(self.position), "loss": name_of(self.loss)}
         if (batches := batches_of(self.loader)) is not None:
             facts["batches"] = batches
         if self._average is not None:
@@ -323,11 +321,8 @@ class Session:
             ValueError: if it is of another model, loss or optimiser (its kind, rate, decay or momentum), or from the
                 middle of an epoch of other batches; nothing is changed then.
         """
-        then = facts if "loss" in facts else {"loss": name_of(None)}
-        said = {key: then.get(key, ours) for key, ours in self._minimises.items()}
-        wrong = [
-            f"it minimises {said[key]}, this one {ours}" for key, ours in self._minimises.items() if said[key] != ours
-        ]
+        theirs, ours = facts.get("loss", name_of(None)), name_of(self.loss)
+        wrong = [f"it minimises {theirs}, this one {ours}"] if theirs != ours else []
         counts, outside = (facts.get("batches"), batches_of(self.loader)), others(self.optimizer, self.model)
         if facts["position"]["batches"] and None not in counts and counts[0] != counts[1]:
             wrong.append(f"it is in an epoch of {counts[0]} batches, this loader has {counts[1]}")

@@ -8,7 +8,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import DirectEncoder, Measure, PoissonEncoder, fold, hard_reset, soft_reset
-from bntt.training import balance, balancing, convert, set_thresholds, thresholds_of
+from bntt.training import balance, convert, set_thresholds, thresholds_of
 from bntt.training.conversion import BALANCING
 from tests.oracle import weight_of
 from tests.rows import each_row
@@ -34,21 +34,8 @@ def images(rng):
 
 
 def pairs(images, size=IMAGES):
+    """Batches; their samples are numbered as they come."""
     return [(part, torch.zeros(len(part), dtype=torch.int64)) for part in images.split(size)]
-
-
-class Numbered:
-    """Batches that say which image is which."""
-
-    def __init__(self, images, size):
-        self.images, self.size = images, size
-
-    def __len__(self):
-        return -(-len(self.images) // self.size)
-
-    def epoch(self, draw):
-        for index in torch.arange(len(self.images)).split(self.size):
-            yield self.images[index], torch.zeros(len(index), dtype=torch.int64), index
 
 
 def convolved(x, w):
@@ -102,11 +89,11 @@ class Small:
         return {name: scale * value for name, value in found.items()}
 
 
-@each_row(("reset", "scale"), [(soft_reset, 1.0), (hard_reset, 1.0), (soft_reset, 0.625)])
-def test_thresholds_and_spikes_are_those_of_a_small_loop(ann, images, reset, scale):
+@each_row(("reset", "scale", "size"), [(soft_reset, 1.0, 5), (hard_reset, 1.0, 2), (soft_reset, 0.625, 1)])
+def test_thresholds_and_spikes_are_those_of_a_small_loop(ann, images, reset, scale, size):
     encoder = PoissonEncoder(STEPS, mean=0.5, std=0.5)
     network = convert(ann, reset=reset)
-    found = balance(network, encoder, pairs(images), scale=scale, seed=4)
+    found = balance(network, encoder, pairs(images, size), scale=scale, seed=4)
     small = Small(ann, reset is hard_reset)
     spikes = encoder(images, seed=4, draw=BALANCING).numpy()
     assert found == small.balanced(spikes, scale) == thresholds_of(network)
@@ -116,12 +103,6 @@ def test_thresholds_and_spikes_are_those_of_a_small_loop(ann, images, reset, sca
     assert sum(map(sum, counts.values())) > 100
     for name, per_step in trace.spikes.items():
         assert per_step.sum(1).tolist() == counts[name], name
-
-
-def test_they_do_not_depend_on_the_batches(ann, images):
-    network, encoder = convert(ann), PoissonEncoder(STEPS, mean=0.5, std=0.5)
-    found = [balance(network, encoder, Numbered(images, size)) for size in (5, 2, 1)]
-    assert found[0] == found[1] == found[2]
 
 
 def test_what_they_were_before_does_not_matter(ann, images):
@@ -166,71 +147,60 @@ def test_rates_follow_the_activations_of_a_net_with_biases(rng):
         torch.testing.assert_close(said, ann(images), rtol=0.02, atol=0.02)
 
 
-def test_one_after_another_they_are_told(ann, images):
-    network = convert(ann)
-    told = list(balancing(network, DirectEncoder(60), pairs(images), scale=2.0))
-    assert [name for name, _ in told] == list(ann.blocks)
-    assert dict(told) == thresholds_of(network)
+def small(**options):
+    return mlp(**{"in_features": 64, "hidden": (3,), "num_steps": 2, "norm": "none", **options})
 
 
-def test_a_dead_layer_is_named(ann, images):
-    weight_of(ann.blocks["conv3"].synapse).data.abs_().neg_()
-    with pytest.raises(ValueError, match=r"largest weighted input of layer 'conv3' is .*: the ANN's layer is dead"):
-        balance(convert(ann), PoissonEncoder(STEPS, mean=0.5, std=0.5), pairs(images))
-    weight_of(ann.blocks["conv3"].synapse).data[0].fill_(float("nan"))
-    with pytest.raises(ValueError, match="weighted input of layer 'conv3' is nan: weights"):
-        balance(convert(ann), PoissonEncoder(STEPS, mean=0.5, std=0.5), pairs(images))
+def hooked():
+    network = small()
+    network.blocks["fc1"].register_forward_pre_hook(lambda block, args: (2 * args[0], *args[1:]))
+    return network
+
+
+def filled(value):
+    """An ANN whose third convolution gives nothing above 0, or no numbers."""
+    ann = vgg6(image_size=8, width=0.2, num_classes=3, num_steps=1, norm="none", neuron="relu")
+    weight_of(ann.blocks["conv3"].synapse).data.fill_(value)
+    return convert(ann)
 
 
 @each_row(
-    ("scale", "batches", "message"),
+    "network, named, options",
     [
-        (0.0, 1, "scale of the thresholds must be a number above 0, got 0"),
-        (float("nan"), 1, "above 0, got nan"),
-        (1.0, 0, "no samples to balance"),
+        (filled(-1.0), "'conv3' is .*dead", {}),
+        (filled(float("nan")), "'conv3' is nan", {}),
+        (small(), "scale", {"scale": 0.0}),
+        (small(), "scale", {"scale": float("nan")}),
+        (small(), "no samples", {"batches": []}),
+        (vgg6(image_size=8, width=0.2, num_steps=1, norm="none", neuron="relu"), "'conv1' .*Rectifier", {}),
+        (resnet20(width=0.125, num_steps=2, norm="none"), "Residual", {}),
+        (small(norm="bntt"), "'fc1' .*BNTT", {}),
+        (small(decay_input=True), "'fc1' .*decay_input", {}),
+        (hooked(), "'fc1' has a hook", {}),
     ],
 )
-def test_what_cannot_be_balanced_with_is_refused(ann, images, scale, batches, message):
-    with pytest.raises(ValueError, match=message):
-        balance(convert(ann), DirectEncoder(2), pairs(images)[:batches], scale=scale)
+def test_what_cannot_be_balanced_is_named(network, named, options, images):
+    given = {"encoder": DirectEncoder(2), "batches": pairs(images.float()), **options}
+    with pytest.raises(ValueError, match=named):
+        balance(network, **given)
 
 
-def test_networks_that_cannot_be_balanced_are_refused(ann, images):
-    with pytest.raises(ValueError, match="layer 'conv1' has no threshold to balance: it is a Rectifier"):
-        balance(ann, DirectEncoder(2), pairs(images))
-    with pytest.raises(ValueError, match="it is a Residual"):
-        balance(resnet20(width=0.125, num_steps=2, norm="none"), DirectEncoder(2), pairs(images))
-    with pytest.raises(ValueError, match="layer 'fc1' has a BNTT, and thresholds"):
-        balance(mlp(in_features=64, hidden=(3,), num_steps=2), DirectEncoder(2), pairs(images))
-    decays = mlp(in_features=64, hidden=(3,), num_steps=2, norm="none", decay_input=True)
-    with pytest.raises(ValueError, match=r"layer 'fc1' decays its input, .* take decay_input=False"):
-        balance(decays, DirectEncoder(2), pairs(images))
-
-
-def test_biases_that_cannot_be_scaled_and_blocks_that_would_be_bypassed_are_refused(ann, images):
-    network = convert(ann)
-    network.blocks["conv2"].register_forward_pre_hook(lambda block, args: (2 * args[0], *args[1:]))
-    with pytest.raises(ValueError, match="layer 'conv2' has a hook"):
-        balance(network, DirectEncoder(2), pairs(images))
-    network = mlp(in_features=2, hidden=(3, 3), num_steps=2, norm="none")
+def test_thresholds_are_of_every_layer_or_refused_and_nothing_changes():
+    network = small(in_features=2, hidden=(3, 3))
     network.blocks["fc1"].synapse.bias = nn.Parameter(torch.ones(3))
     network.readout.synapse.bias = nn.Parameter(torch.ones(10))
     register_parametrization(network.readout.synapse, "bias", nn.Tanh())
-    with pytest.raises(ValueError, match="'bias' of this ParametrizedLinear is computed"):
-        set_thresholds(network, {"fc1": 2.0, "fc2": 1.0}, biases=True)
-    assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
-    assert torch.equal(network.blocks["fc1"].synapse.bias, torch.ones(3))
-
-
-def test_thresholds_are_of_every_layer_or_refused():
-    network = mlp(in_features=2, hidden=(3, 3), num_steps=2, norm="none")
-    with pytest.raises(ValueError, match=r"of layers \['fc1'\], the network has \['fc1', 'fc2'\]"):
-        set_thresholds(network, {"fc1": 2.0})
-    with pytest.raises(ValueError, match="threshold must be a number above 0"):
-        set_thresholds(network, {"fc1": 2.0, "fc2": 0.0})
-    assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
-    with pytest.raises(TypeError, match="layer 'fc1' has FoldedLIF neurons, which have no one threshold"):
-        thresholds_of(fold(mlp(in_features=2, hidden=(3,), num_steps=2)))
+    for thresholds, biases, named in (
+        ({"fc1": 2.0}, False, r"\['fc1'\].*\['fc1', 'fc2'\]"),
+        ({"fc1": 2.0, "fc2": 0.0}, False, "threshold"),
+        ({"fc1": 2.0, "fc2": 1.0}, True, "'bias' of this ParametrizedLinear"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            set_thresholds(network, thresholds, biases=biases)
+        assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
+        assert torch.equal(network.blocks["fc1"].synapse.bias, torch.ones(3))
     network.blocks["fc2"].lif = network.blocks["fc1"].lif
-    with pytest.raises(ValueError, match=r"layer 'fc2' shares its neurons: they cannot have 2\.0 and 1\.0"):
+    with pytest.raises(ValueError, match="'fc2' shares"):
         set_thresholds(network, {"fc1": 2.0, "fc2": 1.0})
+    with pytest.raises(TypeError, match="'fc1' has FoldedLIF"):
+        thresholds_of(fold(small(norm="bntt")))

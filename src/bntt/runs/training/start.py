@@ -62,7 +62,8 @@ from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe,
 from bntt.runs.recipe.schema import named_in_errors
 from bntt.runs.training.epoch_log import Notice, firing_rates
 from bntt.runs.training.requests import Requests
-from bntt.training import balancing, convert, set_thresholds
+from bntt.training import convert, set_thresholds
+from bntt.training.conversion import balancing
 from bntt.training.objective import Distillation
 from bntt.training.processes import Processes
 from bntt.training.session import Session
