@@ -11,6 +11,7 @@ from bntt.engine.synapse import Geometry, Spikes, Synapse
 from tests.kernels import needs_bf16
 from tests.rows import each_row
 
+PLACE = Geometry(padding=(1, 1))
 SHAPES = [  # images, height, width, Ci, Co, kernel, padding
     (5, 4, 4, 16, 24, (3, 3), (1, 1)),
     (7, 8, 8, 33, 16, (3, 3), (1, 1)),
@@ -51,42 +52,33 @@ def test_it_is_the_gradient_whatever_the_blocks(case, rng, monkeypatch):
 
 
 @needs_bf16
-def test_a_layer_in_bfloat16_takes_it_and_rounds_as_bfloat16(rng, monkeypatch):
+@each_row("precision", ["bf16", "fp32"])
+def test_a_layer_in_bfloat16_takes_it_and_rounds_as_bfloat16(precision, rng, monkeypatch):
+    taken, real = [], columns.add_by_columns
     monkeypatch.setattr(columns, "has_tiles", lambda: True)
-    taken = []
-    monkeypatch.setattr(columns, "add_by_columns", spy(taken, columns.add_by_columns))
+    monkeypatch.setattr(columns, "add_by_columns", lambda *given: taken.append(real(*given)))
     x, grad, weight = sample((6, 8, 8, 32, 16, (3, 3), (1, 1)), rng)
-    counts = Spikes((x > 1).to(torch.uint8)[None], scale=0.5)
-    synapse = Synapse(weight, None, Geometry(padding=(1, 1)), "bf16")
-    total = torch.zeros_like(weight)
-    synapse.add_weight_grad(total, counts, grad[None].bfloat16(), events=False)
-    expected = oracle(counts.floats()[0], grad.bfloat16(), weight, (1, 1))
-    assert len(taken) == 1
+    counts, synapse = Spikes((x > 1).to(torch.uint8)[None], scale=0.5), Synapse(weight, None, PLACE, precision)
+    total, grad = torch.zeros_like(weight), grad.to(synapse.backward_dtype)
+    synapse.add_weight_grad(total, counts, grad[None], events=False)
+    expected = oracle(counts.floats()[0], grad, weight, (1, 1))
+    assert len(taken) == (precision == "bf16")
     assert (total - expected).norm() / expected.norm() < 2**-8
 
 
-def spy(taken, real):
-    def watched(*given):
-        taken.append(given)
-        real(*given)
-
-    return watched
-
-
-def test_it_is_taken_for_small_plain_maps_on_a_processor_with_tiles(monkeypatch):
-    plain, one = ((8, 8), (1, 1), (1, 1), 1), (1, 1)
-    for has in (True, False):
-        monkeypatch.setattr(columns, "has_tiles", lambda has=has: has)
-        assert columns.columns_pay(*plain) is has
-    monkeypatch.setattr(columns, "has_tiles", lambda: True)
-    others = [((9, 8), one, one, 1), ((8, 8), (2, 1), one, 1), ((8, 8), one, (1, 2), 1), ((8, 8), one, one, 2)]
-    assert not any(columns.columns_pay(*other) for other in others)
-
-
-def test_single_precision_does_not_take_it(rng, monkeypatch):
-    monkeypatch.setattr(columns, "has_tiles", lambda: True)
-    taken = []
-    monkeypatch.setattr(columns, "add_by_columns", spy(taken, columns.add_by_columns))
-    x, grad, weight = sample(SHAPES[0], rng)
-    Synapse(weight, None, Geometry(padding=(1, 1))).add_weight_grad(weight, Spikes(x[None]), grad[None], events=False)
-    assert not taken
+@each_row(
+    "pays, tiles, size, stride, dilation, groups",
+    [
+        (True, True, (8, 8), (1, 1), (1, 1), 1),
+        (False, False, (8, 8), (1, 1), (1, 1), 1),
+        (False, True, (9, 8), (1, 1), (1, 1), 1),
+        (False, True, (8, 8), (2, 1), (1, 1), 1),
+        (False, True, (8, 8), (1, 1), (1, 2), 1),
+        (False, True, (8, 8), (1, 1), (1, 1), 2),
+    ],
+)
+def test_it_is_taken_for_small_plain_maps_on_a_processor_with_tiles(
+    pays, tiles, size, stride, dilation, groups, monkeypatch
+):
+    monkeypatch.setattr(columns, "has_tiles", lambda: tiles)
+    assert columns.columns_pay(size, stride, dilation, groups) is pays

@@ -9,8 +9,10 @@ from bntt.engine import synapse as module
 from bntt.engine.compute import Compute
 from bntt.engine.synapse import Geometry, Spikes, Synapse, crossover, goes_by_events
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 pytestmark = needs_kernels
+PLACE = Geometry(padding=(1, 1))
 
 
 def test_what_has_no_event_driven_way_goes_dense():
@@ -21,26 +23,6 @@ def test_what_has_no_event_driven_way_goes_dense():
         assert goes_by_events(synapse, x, Compute(events="measured")) == (False, False)
     floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
     assert goes_by_events(Synapse(weight, None, Geometry()), floats, Compute(events="fixed")) == (False, False)
-
-
-SHAPES = [  # kernel, stride, padding
-    ((3, 3), (2, 2), (1, 1)),
-    ((1, 1), (1, 1), (1, 1)),
-    ((2, 3), (3, 1), (0, 2)),
-]
-
-
-@pytest.mark.parametrize(("kernel", "stride", "padding"), SHAPES)
-def test_strides_and_kernels_of_any_size_are_measured_like_all_others(kernel, stride, padding, monkeypatch):
-    torch.use_deterministic_algorithms(False)
-    monkeypatch.setattr(module, "_MEASURED", {})
-    synapse = Synapse(torch.zeros(64, 64, *kernel), None, Geometry(stride, padding))
-    x = Spikes(torch.zeros(1, 1, 8, 7, 64, dtype=torch.uint8), 1.0, 1, 0.1)
-    assert goes_by_events(synapse, x, Compute(events="fixed")) == (True, True)
-    assert min(crossover(synapse, x)) >= 0
-    assert len(module._MEASURED) == 2
-    module._MEASURED |= dict.fromkeys(module._MEASURED, 0.2)
-    assert goes_by_events(synapse, x, Compute(events="measured")) == (True, True)
 
 
 @pytest.mark.slow
@@ -54,45 +36,39 @@ def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
     assert timed == [16] * 3 + [256] * 3
 
 
-def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
-    same = Geometry(padding=(1, 1))
-    large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))
-    linear = Synapse(torch.zeros(64, 64), None, Geometry())
+@each_row("deterministic, below", [(True, (0.5, 2.0)), (False, (0.5, 0.5))])
+def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for(deterministic, below):
+    """Half of an event a place, forward and for the weight gradient; deterministic gradients always go by events."""
+    torch.use_deterministic_algorithms(deterministic)
 
-    def rows(synapse: Synapse, density: float) -> tuple[bool, bool]:
-        channels = synapse.weight.shape[1]
+    def ways(channels: int, density: float, *kernel: int) -> tuple[bool, bool]:
+        synapse = Synapse(torch.zeros(channels, channels, *kernel), None, PLACE if kernel else Geometry())
         x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
         return goes_by_events(synapse, x, Compute(events="fixed"))
 
-    torch.use_deterministic_algorithms(True)
-    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, True), (False, True)]
-    torch.use_deterministic_algorithms(False)
-    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, False), (False, False)]
-    assert rows(linear, 0.1) == (True, False)
+    for density in (0.1, 0.9):
+        assert ways(64, density, 3, 3) == (density < below[0], density < below[1])
+        assert ways(8, density, 3, 3) == (False, deterministic), "too small"
+    assert ways(64, 0.1) == (True, deterministic), "a fully connected layer's weight gradient goes dense"
 
 
-def test_the_crossover_is_measured_once_and_decides(monkeypatch):
+@each_row(
+    "kernel, stride, padding",
+    [((3, 3), (1, 1), (1, 1)), ((3, 3), (2, 2), (1, 1)), ((1, 1), (1, 1), (1, 1)), ((2, 3), (3, 1), (0, 2))],
+)
+def test_the_crossover_is_measured_once_and_decides(kernel, stride, padding, monkeypatch):
     torch.use_deterministic_algorithms(False)
     monkeypatch.setattr(module, "_MEASURED", {})
-    synapse = Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)))
-    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    synapse = Synapse(torch.zeros(16, 16, *kernel), None, Geometry(stride, padding))
+    x = Spikes(torch.zeros(1, 1, 8, 7, 16, dtype=torch.uint8), 1.0, 1, 0.2)
     found = crossover(synapse, x)
-    assert found[0] >= 0
+    assert min(found) >= 0
     assert crossover(synapse, x) == found
     forward, weight_grad = module._MEASURED
     for measured, decision in (((0.3, 0.1), (True, False)), ((0.1, 0.3), (False, True))):
         module._MEASURED |= {forward: measured[0], weight_grad: measured[1]}
         assert goes_by_events(synapse, x, Compute(events="measured")) == decision
     assert goes_by_events(synapse, x, Compute(events="never")) == (False, False)
-
-
-def test_precisions_with_one_forward_pass_share_its_crossover(monkeypatch):
-    torch.use_deterministic_algorithms(False)
-    monkeypatch.setattr(module, "_MEASURED", {})
-    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
-    fp32, low = (
-        crossover(Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)), precision), x)
-        for precision in ("fp32", "bf16-grad")
-    )
-    assert fp32[0] == low[0]
+    low = Synapse(synapse.weight, None, synapse.geometry, "bf16-grad")
+    assert crossover(low, x)[0] == 0.1, "precisions with one forward pass share its crossover"
     assert len(module._MEASURED) == 3

@@ -2,7 +2,7 @@
 
 import torch
 
-from bntt.engine.layer_spec import Affine, surrogate_constants
+from bntt.engine.layer_spec import surrogate_constants
 from bntt.ops.lif import Neuron
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -18,9 +18,3 @@ def test_the_constants_are_those_of_the_surrogate():
     for surrogate in (Triangle(0.4), FastSigmoid(3.0, 0.7), ArcTan(1.5)):
         kind, first, second = surrogate_constants(Neuron(surrogate=surrogate))
         assert torch.allclose(kernels[kind](v, first, second), surrogate(v), atol=1e-12)
-
-
-def test_steps_of_a_normalisation_are_its_rows():
-    table = torch.arange(6.0).reshape(3, 2)
-    part = Affine(table, table + 10, table + 20).steps(1, 3)
-    assert [rows[0, 0].item() for rows in (part.mean, part.scale, part.shift)] == [2, 12, 22]

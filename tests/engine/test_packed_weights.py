@@ -3,13 +3,13 @@
 import copy
 import pickle
 
-import pytest
 import torch
 from torch import nn
 
 from bntt.engine import synapse as synapse_module
 from bntt.engine.synapse import BIASES, Geometry, Prepared, Spikes, Synapse, weights_changed
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 
 def parameter(*shape: int) -> nn.Parameter:
@@ -31,18 +31,18 @@ CHANGES = {
     "in place": lambda weight: weight.add_(1),
     "another storage": lambda weight: weight.set_(torch.zeros(weight.shape)),
     "told": lambda weight: weights_changed(),
+    "swapped": lambda weight: torch.utils.swap_tensors(weight, nn.Parameter(torch.zeros(weight.shape))),
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "which"), [("in place", "weight"), ("in place", "bias"), ("another storage", "bias"), ("told", "weight")]
-)
-def test_a_change_makes_it_anew(kind, which):
-    held, weight, bias = Prepared(), parameter(2, 4), parameter(2)
-    before = of(held, weight, bias)
+@each_row("kind", CHANGES)
+@each_row("which", [0, 1])
+def test_a_change_of_weight_or_bias_makes_it_anew(which, kind):
+    held, given = Prepared(), (parameter(2, 4), parameter(2))
+    before = of(held, *given)
     with torch.no_grad():
-        CHANGES[kind](weight if which == "weight" else bias)
-    assert of(held, weight, bias) is not before
+        CHANGES[kind](given[which])
+    assert of(held, *given) is not before
 
 
 def test_biases_that_were_replaced_do_not_add_up():
@@ -52,13 +52,6 @@ def test_biases_that_were_replaced_do_not_add_up():
     kept = of(held, weight, last)
     assert of(held, weight, last) is kept
     assert len(held._held) == BIASES
-
-
-def test_parameters_can_be_swapped():
-    held, weight = Prepared(), parameter(2, 4)
-    before = of(held, weight)
-    torch.utils.swap_tensors(weight, nn.Parameter(torch.zeros(2, 4)))
-    assert of(held, weight) is not before
 
 
 def test_a_tensor_of_one_pass_is_not_kept():

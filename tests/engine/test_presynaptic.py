@@ -6,6 +6,7 @@ import torch
 from bntt.engine.graph.recording import MOST_SIZES, Arrivals, arrivals, joined_arrivals
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
+from tests.rows import each_row
 
 
 def found(x: Spikes, **options) -> Arrivals:
@@ -26,23 +27,13 @@ def test_counts_are_summed_without_overflow(largest, batch, rng):
 
 def test_signed_spikes_and_real_numbers_count_without_their_sign(rng):
     signed = torch.randint(-1, 2, (3, 300, 2, 4, 5), generator=rng)
-    for values in (signed.to(torch.int8), signed.float(), signed.to(torch.int8).mT):
-        seen = found(Spikes(values))
-        assert torch.equal(seen.amount, values.double().abs().sum((1, 4)))
-        assert torch.equal(seen.active, (values != 0).sum((1, 4)))
+    still = torch.randn(4, 3, 2, 5, generator=rng).expand(6, 4, 3, 2, 5)  # one image, there at every step
     wide = torch.tensor([-128, 127, -3, 0], dtype=torch.int8).reshape(1, 1, 2, 2, 1)
-    assert found(Spikes(wide)).amount.flatten().tolist() == [128, 127, 3, 0]
     real = torch.tensor([-0.25, 0.0, 1.5, 1e-30]).reshape(1, 1, 2, 2, 1)
-    assert found(Spikes(real)).active.flatten().tolist() == [1, 0, 1, 1]
-    assert found(Spikes(real)).amount.flatten().tolist() == pytest.approx([0.25, 0, 1.5, 0])
-
-
-def test_an_image_held_still_is_there_at_every_step(rng):
-    image = torch.randn(4, 3, 2, 5, generator=rng)
-    still, seen = image.expand(6, *image.shape), found(Spikes(image.expand(6, *image.shape)))
-    assert seen.amount.shape == (6, 3, 2)
-    assert torch.allclose(seen.amount, still.double().abs().sum((1, 4)))
-    assert torch.equal(seen.active, torch.full((6, 3, 2), 20))
+    for values in (signed.to(torch.int8), signed.float(), signed.to(torch.int8).mT, still, wide, real):
+        seen = found(Spikes(values))
+        assert torch.allclose(seen.amount, values.double().abs().sum((1, 4)), rtol=1e-14)
+        assert torch.equal(seen.active, (values != 0).sum((1, 4)))
 
 
 def test_a_fully_connected_layer_has_one_place_and_steps_are_joined(rng):
@@ -54,9 +45,9 @@ def test_a_fully_connected_layer_has_one_place_and_steps_are_joined(rng):
     assert torch.equal(parts.amount, whole.amount)
 
 
-def test_sizes_tell_spikes_from_what_only_adds_up_like_them():
-    """Sums of a half and a half, or of three halves and a half, are those of spikes; sizes are not."""
-    for values, worth, whole in (
+@each_row(
+    "values, worth, whole",
+    [
         ([0.5, 0.5], 1, False),
         ([1.5, 0.5], 1, False),
         ([0.37, 0.63], 1, False),
@@ -68,8 +59,11 @@ def test_sizes_tell_spikes_from_what_only_adds_up_like_them():
         ([0.5, 0.75], 0.25, True),
         ([1 / 3, 2 / 3], 1 / 9, True),
         ([0.5, 0.75], 1 / 3, False),
-    ):
-        assert found(Spikes(torch.tensor(values).reshape(1, 1, 1, 1, 2))).are_whole(worth) is whole, values
+    ],
+)
+def test_sizes_tell_spikes_from_what_only_adds_up_like_them(values, worth, whole):
+    """Sums of a half and a half, or of three halves and a half, are those of spikes; sizes are not."""
+    assert found(Spikes(torch.tensor(values).reshape(1, 1, 1, 1, 2))).are_whole(worth) is whole
 
 
 def test_sizes_of_parts_are_those_of_the_whole(rng):

@@ -96,14 +96,3 @@ def test_calls_depend_on_layers_steps_and_spans_alone(recompute, of_spans, rng, 
     backward = [(2, steps, channels) for steps in reversed(of_spans) for channels in (5, 10)]
     alone = [(STEPS, 21), (STEPS, 11)]
     assert processes.calls == [[*forward, *backward, *backward, *alone]] * 2
-
-
-def test_given_statistics_need_no_call(rng):
-    made = [replace(one, mean=torch.zeros(STEPS, 10), var=torch.ones(STEPS, 10)) for one in layers(rng)[:1]]
-    processes = Processes(1)
-    processes.run(lambda rank, reduce: trained_given(made, torch.ones(STEPS, 2, 8, 8, 3), reduce))
-    assert processes.calls == [[]]
-
-
-def trained_given(made: list[Layer], x: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
-    run_stack(made, Spikes(x), PassContext(Compute(reduce=reduce)), mean_over_time=True).out.sum().backward()

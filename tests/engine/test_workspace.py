@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bntt.engine.workspace import Workspace
+from tests.rows import each_row
 
 
 def test_a_buffer_belongs_to_its_lease_until_it_is_given_back():
@@ -21,13 +22,16 @@ def test_a_buffer_belongs_to_its_lease_until_it_is_given_back():
     assert other.take(100, 1000).data_ptr() != place
 
 
-def test_a_view_gives_the_whole_buffer_back_and_types_may_differ():
+@each_row("inference", [False, True])
+def test_a_view_gives_the_whole_buffer_back_to_any_type_and_mode(inference):
     lease = Workspace().lease()
-    buffer = lease.take(400_000, dtype=torch.uint8)
-    place = buffer.data_ptr()
-    lease.give(buffer[1000:2000])
+    with torch.inference_mode(inference):
+        buffer = lease.take(400_000, dtype=torch.uint8)
+        place = buffer.data_ptr()
+        lease.give(buffer[1000:2000])
     again = lease.take(100_000)
     assert (again.data_ptr(), again.dtype) == (place, torch.float32)
+    assert again.zero_().sum() == 0, "written over outside of the mode"
 
 
 @pytest.mark.parametrize("size", [7, 100_000], ids=["small", "large"])
@@ -49,24 +53,18 @@ def test_what_is_not_out_of_a_lease_cannot_be_given_back_or_kept(size):
 def test_the_end_of_a_lease_gives_back_what_is_out_also_by_an_error():
     space = Workspace()
     with contextlib.suppress(KeyboardInterrupt), space.lease() as lease:
-        early, kept, late = (lease.take(100_000) for _ in range(3))
+        early, kept, popped = (lease.take(100_000) for _ in range(3))
         lease.give(early)
         lease.keep(kept)
+        later = lease.pop_all()
+        late = lease.take(200_000)
         raise KeyboardInterrupt
     assert {held.data_ptr() for held in space._free} == {early.data_ptr(), late.data_ptr()}
     lease.close()
-    assert space.free_bytes() == 800_000
-
-
-def test_what_was_popped_outlives_the_lease():
-    space = Workspace()
-    with space.lease() as lease:
-        buffer = lease.take(100_000)
-        later = lease.pop_all()
-    assert space.free_bytes() == 0
-    assert later.owns(buffer)
+    assert space.free_bytes() == 1_200_000
+    assert later.owns(popped)
     later.close()
-    assert space.free_bytes() == 400_000
+    assert space.free_bytes() == 1_600_000
 
 
 def test_a_buffer_more_than_twice_too_large_is_left_for_others_and_clear_frees_all():
@@ -99,13 +97,3 @@ def test_buffers_of_growing_sizes_do_not_add_up_and_two_networks_in_turn_keep_th
             with space.lease() as lease:
                 turns.append({lease.take(size, dtype=torch.uint8).data_ptr() for _ in range(2)})
     assert turns[:2] == turns[2:]
-
-
-def test_a_buffer_of_inference_mode_is_written_over_outside():
-    space = Workspace()
-    with torch.inference_mode(), space.lease() as lease:
-        place = lease.take(1000, 1000).data_ptr()
-    with space.lease() as lease:
-        again = lease.take(1000, 1000)
-        assert again.data_ptr() == place
-        assert again.zero_().sum() == 0

@@ -45,11 +45,6 @@ class SumOf(Sum):
         return [grad, SpikeGrad(grad.values.clone(), grad.scale)]
 
 
-def test_who_reads_what():
-    nodes = [Double(), Double((-2,)), Sum((-1, -2)), Sum((-1, -4))]
-    assert flow.readers_of(nodes) == [3, 1, 1, 1, 1]
-
-
 @pytest.mark.parametrize("keep", [0, 2, None])
 def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
@@ -70,14 +65,6 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
         lease.give(found.held)
     assert not lease._out
     assert span.saved == span.values == []
-
-
-def test_a_pass_is_forgotten_with_all_that_it_keeps():
-    lease = Workspace().lease()
-    nodes, how = [Double()] * 3, PassContext(lease=lease)
-    span, *_ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
-    flow.forget(span, lease)
-    assert len(lease._out) == 1  # what the caller got
 
 
 @pytest.mark.parametrize("order", [1, -1])

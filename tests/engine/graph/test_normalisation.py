@@ -7,24 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bntt.engine.graph.layer import as_given, by_batch, current_moments, towards_current
+from bntt.engine.graph.layer import as_given, by_batch, towards_current
 from bntt.ops.norm import Moments, add_up, joined_moments, moment_sums, normalize, step_moments
 from bntt.ops.pooling import AllSteps, Window
 from tests.engine.graph.test_layer import flat_layer
-from tests.kernels import needs_kernels
 
 WAYS = (False, False)
-
-
-@needs_kernels
-def test_the_batchs_statistics_are_found_and_used(rng):
-    current = torch.randn(3, 8, 1, 1, 7, generator=rng) + 5
-    batch = current_moments(current)
-    found = by_batch(flat_layer(torch.zeros(7, 120)), slice(0, 3), batch, None, WAYS)
-    assert batch.count == (8, 8, 8)
-    assert found.moments is batch
-    assert torch.allclose(found.affine.scale, 2 * found.inverse)
-    assert torch.allclose(found.affine.mean, current.mean((1, 2, 3)), atol=1e-6)
 
 
 def test_given_statistics_are_those_of_the_steps_and_do_not_move_with_the_running_ones():

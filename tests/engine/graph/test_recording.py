@@ -25,51 +25,43 @@ from bntt.ops.norm import Moments, normalize, step_moments
 from tests.engine.graph.test_stack import layer
 from tests.grids import all_pairs
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
 EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
 STEPS = 5
 
 
-def test_edges_ascend_and_are_finite():
-    for edges in ((1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (-math.inf, 0.0), (0.0, 1.0, math.inf)):
-        with pytest.raises(ValueError, match="two or more finite numbers that ascend"):
-            Measure(current=edges)
+@each_row("edges", [(1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (-math.inf, 0.0), (0.0, 1.0, math.inf)])
+def test_edges_ascend_and_are_finite(edges, no_hook):
+    with pytest.raises(ValueError, match="edges"):
+        Measure(current=edges)
+    assert Measure(current=[0, 0.5, 1]).current == (0.0, 0.5, 1.0)
+    for wrong in ({"membrane": ("fc1", 3)}, {"membrane": ("fc1", (3,)), "gradient": True}):
+        with pytest.raises(ValueError, match="membrane"):
+            Measure(**wrong)
 
 
-def test_what_asks_for_every_place():
-    assert [one.every_place for one in (Measure(places=True), Measure(samples=True), Measure(moments=True))] == [
-        1,
-        1,
-        0,
-    ]
-
-
-def test_an_edge_belongs_to_the_values_above_it():
-    current, one = torch.tensor([[[[[-9.0], [0.0], [0.5], [1.0], [9.0]]]]]), torch.ones(1, 1)
-    found = histogram(current, Affine(0 * one, one, 0 * one), (0.0, 1.0))
-    assert found.histogram.tolist() == [[1, 2, 2]]
-    assert found.maximum.tolist() == [9.0]
-    found = histogram(current.fill_(torch.nan), Affine(0 * one, one, 0 * one), (0.0, 1.0))
-    assert found.histogram.tolist() == [[0, 0, 5]]
-    assert found.maximum.isnan().all()
+@each_row(
+    "values, histogram_, maximum", [([-9.0, 0.0, 0.5, 1.0, 9.0], [1, 2, 2], 9.0), ([math.nan] * 5, [0, 0, 5], math.nan)]
+)
+def test_an_edge_belongs_to_the_values_above_it(values, histogram_, maximum):
+    current = torch.tensor(values).reshape(1, 1, 1, 5, 1)
+    found = histogram(current, Affine.identity(1, 1, current.device), (0.0, 1.0))
+    assert found.histogram.tolist() == [histogram_]
+    assert found.maximum.tolist() == pytest.approx([maximum], nan_ok=True)
 
 
 def test_parts_are_joined_in_time():
     rows = torch.arange(6).reshape(3, 2)
-    moments = Moments(rows.float(), rows + 0.5, (4, 5, 6))
-    whole = LayerMeasures(spikes=rows, samples=rows + 1, moments=moments)
-    cut = [Moments(moments.mean[a:b], moments.var[a:b], moments.count[a:b]) for a, b in ((0, 1), (1, 3))]
     parts = [
-        LayerMeasures(spikes=rows[a:b], samples=rows[a:b] + 1, moments=part)
-        for (a, b), part in zip(((0, 1), (1, 3)), cut, strict=True)
+        LayerMeasures(spikes=rows[a:b], moments=Moments(rows[a:b].float(), rows[a:b] + 0.5, (4, 5, 6)[a:b]))
+        for a, b in ((0, 1), (1, 3))
     ]
     found = join_steps(parts)
-    assert torch.equal(found.spikes, whole.spikes)
-    assert torch.equal(found.samples, whole.samples)
-    assert (found.places, found.current, found.gradient) == (None, None, None)
-    assert torch.equal(found.moments.var, moments.var)
-    assert found.moments.count == (4, 5, 6)
+    assert torch.equal(found.spikes, rows)
+    assert torch.equal(found.moments.var, rows + 0.5)
+    assert (found.moments.count, found.places, found.current) == ((4, 5, 6), None, None)
     assert join_steps(parts[:1]) is parts[0]
     assert join_steps([None, None]) is None
 
@@ -142,6 +134,7 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
     (out * weights).sum().backward()
     how = PassContext(Compute(events="fixed", recompute=recompute), EVERYTHING)
     ran = run_stack(made, Spikes(x), how, mean_over_time=False)
+    assert torch.allclose(ran.out.double(), out.detach())
     check(ran, expected)
     assert all(seen.gradient.isnan().all() for seen in ran.seen)
     for keep in (True, False):  # the second one writes the same
@@ -154,6 +147,7 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
     with torch.no_grad():
         alone = run_stack(made, Spikes(x), how, mean_over_time=True)
     check(alone, expected)
+    assert torch.allclose(alone.out, ran.out.mean(0))
     assert all(seen.gradient.isnan().all() for seen in alone.seen)
 
 
@@ -169,9 +163,3 @@ def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
             assert {key for key, value in vars(bare).items() if value is not None} == {"neurons", "spikes"}
             assert {key for key, value in vars(seen).items() if value is not None} == {"neurons", "spikes", name}
             assert torch.equal(seen.spikes, bare.spikes), name
-
-
-def test_what_is_asked_for_is_looked_at(no_hook):
-    assert Measure(current=[0, 0.5, 1]).current == (0.0, 0.5, 1.0)
-    with pytest.raises(ValueError, match="membrane must be a layer and a neuron's place"):
-        Measure(membrane=("fc1", 3))

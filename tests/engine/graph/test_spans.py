@@ -11,6 +11,7 @@ from bntt.engine.graph import stack as recompute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.ops.lif import Neuron
+from tests.rows import each_row
 
 
 def layers(steps: int) -> list[Layer]:
@@ -29,30 +30,30 @@ def test_sizes_are_those_of_one_step():
     assert found == [(2 * 8 * 8 * 10, 2 * 4 * 4 * 10), (2 * 7, 2 * 7)]
 
 
-def test_a_choice_is_taken_as_it_is():
-    for choice, span in (("never", 50), (7, 7), (1, 1), (80, 50)):
-        assert recompute.span_of(layers(50), X, Compute(recompute=choice)) == span
+ALL, LAST = 50 * (4 * 1280 + 320 + 4 * 14 + 14), 50 * (320 + 4 * 14 + 14)
+"""Bytes kept of all layers; of the last one, and the counts that it reads."""
 
 
-def test_auto_keeps_everything_until_half_of_the_memory_is_needed(monkeypatch):
-    needed = 50 * (4 * 1280 + 320 + 4 * 14 + 14)
-    for available, span in ((2 * needed, 50), (2 * needed - 1, 8), (0, 8), (math.inf, 50)):
-        monkeypatch.setattr(recompute, "available_memory", lambda device, available=available: available)
-        assert recompute.span_of(layers(50), X, Compute()) == span
-
-
-def test_frozen_layers_in_front_need_no_memory_but_for_their_last_counts(monkeypatch):
+@each_row(
+    "compute, learns, available, span",
+    [
+        (Compute(recompute="never"), 0, 0.0, 50),
+        (Compute(recompute=7), 0, math.inf, 7),
+        (Compute(recompute=80), 0, 0.0, 50),
+        (Compute(), 0, 2 * ALL, 50),
+        (Compute(), 0, 2 * ALL - 1, 8),
+        (Compute(), 1, 2 * LAST, 50),
+        (Compute(), 1, 2 * LAST - 1, 8),
+        (Compute(reduce=torch.clone), 0, 0.0, 50),
+        (Compute(recompute=7, reduce=torch.clone), 0, 0.0, 7),
+    ],
+)
+def test_auto_keeps_everything_until_half_of_the_memory_is_needed(compute, learns, available, span, monkeypatch):
+    """Of layers from the first that learns on; processes that add up sums do not look at their memory."""
+    monkeypatch.setattr(recompute, "available_memory", lambda device: available)
     made = layers(50)
-    made[1].gamma.requires_grad_()
-    for needed, span in ((50 * (320 + 4 * 14 + 14), 50), (50 * (320 + 4 * 14 + 14) - 1, 8)):
-        monkeypatch.setattr(recompute, "available_memory", lambda device, needed=needed: 2 * needed)
-        assert recompute.span_of(made, X, Compute()) == span
-
-
-def test_processes_that_add_sums_up_do_not_look_at_their_memory(monkeypatch):
-    monkeypatch.setattr(recompute, "available_memory", lambda device: 0.0)
-    assert recompute.span_of(layers(50), X, Compute(reduce=torch.clone)) == 50
-    assert recompute.span_of(layers(50), X, Compute(recompute=7, reduce=torch.clone)) == 7
+    made[learns].gamma.requires_grad_()
+    assert recompute.span_of(made, X, compute) == span
 
 
 def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch):
@@ -69,7 +70,3 @@ def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch
     assert recompute.available_memory(cpu) == 2000 * 1024 + 7
     files.clear()
     assert recompute.available_memory(cpu) == math.inf
-
-
-def test_this_machine_says_something():
-    assert recompute.available_memory(torch.device("cpu")) > 1 << 20

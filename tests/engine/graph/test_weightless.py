@@ -32,19 +32,17 @@ def back(how, one, done, grad: Tensor, *wants: bool, scale: float = 1.0, held: T
 
 
 class TestSum:
-    def test_counts_stay_counts(self, how, rng):
-        a, b = (Spikes(counts(rng, 3, 2, 4, 4, 5, most=most), 1.0, most, 0.25) for most in (3, 1))
+    @pytest.mark.parametrize(
+        ("scale", "largest", "counted"), [(1.0, 1, True), (1.0, 152, True), (1.0, 153, False), (0.25, 1, False)]
+    )
+    def test_counts_stay_counts_where_a_byte_holds_them(self, how, scale, largest, counted, rng):
+        a = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), 1.0, 103, 0.25)
+        b = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), scale, largest, 0.25)
         out = Sum((-1, -2)).forward(how, [a, b], 0, Start()).out
-        assert torch.equal(out.values, a.values + b.values)
-        assert (out.values.dtype, out.scale, out.largest, out.density) == (torch.uint8, 1.0, 4, 0.5)
-
-    @pytest.mark.parametrize("other", [Spikes(torch.tensor(1), 0.25), Spikes(torch.tensor(1), 1.0, 200)])
-    def test_what_a_byte_does_not_hold_is_floats(self, how, other, rng):
-        a = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), 1.0, 100)
-        b = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), other.scale, other.largest)
-        out = Sum((-1, -2)).forward(how, [a, b], 0, Start()).out
-        assert torch.equal(out.values, a.values.float() + b.values.float() * b.scale)
-        assert not out.counted
+        assert torch.equal(out.values, (a.values + b.values * scale).to(out.values.dtype))
+        assert out.counted == counted
+        if counted:
+            assert (out.scale, out.largest, out.density) == (1.0, 103 + largest, 0.5)
 
     def test_currents_and_spikes(self, how, rng):
         current, signed = torch.randn(3, 2, 4, 4, 5, generator=rng), counts(rng, 3, 2, 4, 4, 5).to(torch.int8).neg()

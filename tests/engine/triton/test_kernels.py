@@ -7,19 +7,16 @@ import os
 import subprocess
 import sys
 import zlib
-from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
 
-from bntt.engine.cpu.launch import scan, scan_reference
-from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, pooled_shape
 from bntt.engine.triton import launch
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+from tests.engine.test_scan import Errors, Twin, named
 from tests.engine.triton import DEVICE
-from tests.kernels import needs_kernels, scan_backward
+from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
 SHAPES = [  # T, B, H, W, C, window
@@ -36,96 +33,29 @@ RULES = list(itertools.product((fire_after, fire_before), (soft_reset, hard_rese
 SURROGATES = (Triangle(), FastSigmoid(), ArcTan())
 
 
-def named(value: tuple) -> str:
-    """Without the places of functions, which differ from process to process."""
-    return "-".join(getattr(part, "__name__", str(part)) for part in value)
-
-
-class Errors(NamedTuple):
-    """Of one case: spikes that differ, and errors relative to the largest value."""
-
-    mismatches: int
-    membrane: float
-    current: float
-    gamma: float
-    beta: float
-    carry: float
-
-
 def judge(shape: tuple, neuron: Neuron) -> Errors:
     """The kernels, from a given membrane on and with a later step's gradient, against float64."""
-    steps, batch, height, width, channels, window = shape
     rules = (neuron.rule.__name__, neuron.reset.__name__)  # not their repr: it holds an address, another each time
     case = repr((shape, neuron.leak, neuron.threshold, rules, neuron.surrogate))
-    rng = torch.Generator().manual_seed(zlib.crc32(case.encode()))
-    current = torch.randn(steps, batch, height, width, channels, generator=rng) * 2
-    gamma, beta = torch.rand(steps, channels, generator=rng) + 0.4, torch.randn(steps, channels, generator=rng) * 0.2
-    start = torch.randn(current.shape[1:], generator=rng)
-    wide = [t.double().requires_grad_() for t in (current, gamma, beta, start)]
-    batch_statistics = current[0].numel() > channels
-    if batch_statistics:
-        mean = wide[0].mean((1, 2, 3))
-        inverse = (wide[0].var((1, 2, 3), correction=0) + 1e-4).rsqrt()
-    else:
-        mean, inverse = (torch.full((steps, channels), v, dtype=torch.float64) for v in (0.1, 1.3))
-    affine = Affine(mean, wide[1] * inverse, wide[2])
-    expected = scan_reference(wide[0], affine, neuron, window, wide[3])
-    gradient = torch.randn(expected.shape, generator=rng)
-    (expected * gradient).sum().backward()
-
-    def narrow(t: Tensor) -> Tensor:
-        return t.detach().float().contiguous().clone().to(DEVICE)
-
-    x, table = narrow(current), Affine(*(narrow(t) for t in (affine.mean, affine.scale, affine.shift)))
-    counts = torch.empty(pooled_shape(x, window), dtype=torch.uint8, device=DEVICE)
-    membrane, out, carry = narrow(start), torch.empty_like(x), torch.zeros_like(x[0])
-    fired = launch.scan(x, table, neuron, window, counts, membrane)
-    reverse = Reverse(x, table, narrow(inverse), neuron, window, SpikeGrad(narrow(gradient)), narrow(start), carry)
-    rows = current[0].numel() // channels if batch_statistics else None
-    sums = scan_backward(reverse, out, rows=rows, kernels="triton")
-    area = window[0] * window[1]
-    twin = torch.empty(counts.shape, dtype=torch.uint8)
-    kept = start.clone()
-    host = Affine(*(t.cpu() for t in (table.mean, table.scale, table.shift)))
-    assert torch.equal(fired.cpu(), scan(current, host, neuron, window, twin, kept))
-
-    def off(ours: Tensor, theirs: Tensor | None) -> float:
-        if theirs is None:  # nothing depends on a last current that never fires
-            return float(ours.abs().max())
-        return float((ours.cpu().double() - theirs).abs().max() / theirs.abs().max().clamp(min=1e-9))
-
-    return Errors(
-        int((counts.cpu().double() / area != expected.detach()).sum()),
-        off(membrane, kept.double()),
-        off(out, wide[0].grad),
-        off(sums[1], wide[1].grad),
-        off(sums[0], wide[2].grad),
-        off(carry, wide[3].grad),
-    )
+    twin = Twin(shape, neuron, torch.Generator().manual_seed(zlib.crc32(case.encode())))
+    return twin.errors((0, shape[0]), "triton")
 
 
-def check(shape: tuple, rule: tuple) -> None:
-    number = SHAPES.index(shape) + RULES.index(rule)
-    found = judge(shape, Neuron(0.95, 1.0, *rule, SURROGATES[number % 3]))
-    assert found.mismatches == 0
-    assert max(found[1:]) < 3e-5
+CASES = [
+    (shape, Neuron(0.95, 1.0, *rule, SURROGATES[(i + j) % 3]))
+    for i, shape in enumerate(SHAPES)
+    for j, rule in enumerate(RULES)
+]
+OTHERS = [(SHAPES[2], Neuron(0.8, 0.7, surrogate=surrogate)) for surrogate in SURROGATES]
 
 
-@pytest.mark.parametrize(("shape", "rule"), list(zip(SHAPES[:4], RULES, strict=True)), ids=named)
-def test_forward_and_every_gradient(shape, rule):
-    check(shape, rule)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("shape", "rule"), list(itertools.product(SHAPES, RULES)), ids=named)
-def test_forward_and_every_gradient_of_every_shape_and_rule(shape, rule):
-    check(shape, rule)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("surrogate", SURROGATES, ids=str)
-def test_every_surrogate_and_another_threshold(surrogate):
-    found = judge(SHAPES[2], Neuron(0.8, 0.7, surrogate=surrogate))
+@pytest.mark.parametrize(
+    ("shape", "neuron"),
+    [*CASES[:16:5], *(pytest.param(*case, marks=pytest.mark.slow) for case in [*CASES, *OTHERS])],
+    ids=named,
+)
+def test_forward_and_every_gradient(shape, neuron):
+    found = judge(shape, neuron)
     assert found.mismatches == 0
     assert max(found[1:]) < 3e-5
 
@@ -191,9 +121,12 @@ def table() -> str:
     """The errors of all cases, for docs/evidence/gpu.md."""
     head = ("T, B, H, W, C, window", "fires", "reset", "surrogate", *Errors._fields)
     lines = [head, ("---",) * len(head)]
-    for shape, (rule, reset) in itertools.product(SHAPES, RULES):
-        kind = SURROGATES[(SHAPES.index(shape) + RULES.index((rule, reset))) % 3]
-        found = judge(shape, Neuron(0.95, 1.0, rule, reset, kind))
-        names = (rule.__name__.split("_")[1], reset.__name__.split("_")[0], type(kind).__name__)
+    for shape, neuron in CASES:
+        found = judge(shape, neuron)
+        names = (
+            neuron.rule.__name__.split("_")[1],
+            neuron.reset.__name__.split("_")[0],
+            type(neuron.surrogate).__name__,
+        )
         lines.append((str(shape)[1:-1], *names, str(found.mismatches), *(f"{e:.1e}" for e in found[1:])))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

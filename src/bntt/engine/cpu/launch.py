@@ -99,8 +99,8 @@ def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Te
 
 def scan_reference(
     current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
-) -> Tensor:
-    """Return the mean spikes of every window: the twin of :func:`scan` in plain PyTorch, differentiable."""
+) -> tuple[Tensor, Tensor]:
+    """Return the mean spikes of every window, and the last membrane: :func:`scan` in plain PyTorch, differentiable."""
 
     def over(rows: Tensor) -> Tensor:
         return rows[:, None, None, None, :]
@@ -108,12 +108,12 @@ def scan_reference(
     drive = (current - over(affine.mean)) * over(affine.scale) + over(affine.shift)
     if isinstance(neuron, FoldedNeuron):
         start = None if membrane is None else membrane.movedim(-1, 1)
-        spikes = folded_sequence(drive.movedim(-1, 2), start, neuron)[0].movedim(2, -1)
+        spikes, end = folded_sequence(drive.movedim(-1, 2), start, neuron)
+        spikes, end = spikes.movedim(2, -1), end.movedim(1, -1)
     else:
-        spikes, _ = lif_sequence(drive, membrane, replace(neuron, decay_input=False))
-    images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
-    pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
-    return pooled.reshape(*current.shape[:2], *pooled.shape[1:])
+        spikes, end = lif_sequence(drive, membrane, replace(neuron, decay_input=False))
+    pooled = F.avg_pool2d(spikes.flatten(0, 1).permute(0, 3, 1, 2), window).permute(0, 2, 3, 1)
+    return pooled.reshape(*current.shape[:2], *pooled.shape[1:]), end
 
 
 def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> Tensor:
