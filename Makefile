@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the surroundings say: every test's process imports hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench bench-peers faults-peers docs release format clean
+.PHONY: demo test checks fast test-all test-peers test-long robustness bench bench-peers faults-peers docs release format clean
 
 .venv/installed: pyproject.toml setup.py $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -31,23 +31,18 @@ fast: .venv/installed
 test-all: test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or browser"
 
-# An hour or more, once in a while and never in CI: stops and kills, hostile files, random networks, other processors, peers.
-test-long: test-all chaos promises
+# Hours, once in a while and never in CI: what goes wrong, random networks, other processors, peers.
+test-long: test-all robustness
 	$(BIN)/python -m tests.fuzz --cases 20000
-	$(BIN)/python -m tests.hostile --inputs 1000000
 	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m tests.emulation
 	$(BIN)/python -m tests.processors
 	$(MAKE) test-peers faults-peers docs
 
-# Runs that are stopped at every place, and killed at random: an hour or two.
-chaos: .venv/installed
-	$(BIN)/python -m tests.chaos stops
-	$(BIN)/python -m tests.chaos kills --kills 200
-
-# What is promised beside what is measured, quality/promises.md; with `--long` kills and mutations too, an hour more.
-promises: .venv/installed
-	$(BIN)/python -m tests.promises
+# Faults, files changed at random, runs that are stopped at every place and killed at random, and every promise measured,
+# which makes quality/robustness.md: some hours. `python -m tests.robustness faults|files|stops|kills|promises` does one.
+robustness: .venv/installed
+	$(BIN)/python -m tests.robustness --long
 
 # Speed on this machine, benchmarks/; bench-peers has the peers too.
 bench: .venv/installed

@@ -15,7 +15,7 @@ PAGE_OF = {
     "PAPER.md": "ideas/paper",
     "CONTRIBUTING.md": "develop/contributing",
     "CHANGELOG.md": "develop/changelog",
-    **{f"quality/{name}.md": f"evidence/{name}" for name in ("promises", "faults", "peers", "parity")},
+    **{f"quality/{name}.md": f"evidence/{name}" for name in ("robustness", "peers", "parity")},
 }
 """The page that includes a file."""
 
