@@ -10,16 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import torch
-
 from tests.robustness import faults, files, kills, page, stops
-from tests.robustness.promise import PROMISES, Measured
-
-
-def measured(name: str) -> Measured:
-    """On one thread."""
-    torch.set_num_threads(1)
-    return PROMISES[name].measure()
+from tests.robustness.promise import PROMISES
 
 
 def promises(names: Sequence[str], long: bool) -> int:
@@ -29,7 +21,7 @@ def promises(names: Sequence[str], long: bool) -> int:
         began = time.monotonic()
         try:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                found = pool.submit(measured, name).result()
+                found = pool.submit(page.measured, name).result()
         except Exception:  # for a fault of ours: the others are measured, and it stays as it was
             traceback.print_exc()
             failed += 1

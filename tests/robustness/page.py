@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from bntt.cli.main import EXIT_CODES
 from bntt.runs.environment import environment
 from tests.architecture.source import ROOT
@@ -34,6 +36,12 @@ the part that the message names. In Python the same mistakes raise an error that
 | rows | allowed | refused, by exit code |
 |---|---|---|
 """
+
+
+def measured(name: str) -> Measured:
+    """On one thread."""
+    torch.set_num_threads(1)
+    return PROMISES[name].measure()
 
 
 def of(measured: Measured, seconds: float) -> Row:
