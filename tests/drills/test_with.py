@@ -12,59 +12,53 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BNTT = [sys.executable, "-m", "bntt"]
-RECIPE = ["--with", "my_parts.py", "train", "my-recipe.toml"]
-
-
-def run(folder, *words, code=0):
-    done = subprocess.run([*BNTT, *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
+PYTHON = [sys.executable, "-m"]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bntt"]
+WITH, RECIPE = ["--with", "my_parts.py"], ["--with", "my_parts.py", "train", "my-recipe.toml"]
 
 
 @pytest.mark.slow
 def test_parts_of_ones_own_from_the_command_line(tmp_path):
     folder = shutil.copytree(ROOT / "examples" / "parts", tmp_path / "mine")
+
+    def run(*words, code=0, program=("bntt",)):
+        done = subprocess.run([*PYTHON, *program, *words], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
     page = (ROOT / "docs" / "how-to" / "extending.md").read_text(encoding="utf-8")
     commands = re.findall(r"^bntt (.*)$", page, re.MULTILINE)
     assert len(commands) == 8
-    said = [run(folder, *shlex.split(command)) for command in commands]
+    said = [run(*shlex.split(command)) for command in commands]
     assert "Largest weights" in (folder / "report.html").read_text(encoding="utf-8")
-    assert "epoch 4/4" in said[5]
-    assert said[-1].split()[-1] == "rms"
+    assert ("epoch 4/4" in said[5], said[-1].split()[-1]) == (True, "rms")
     result = json.loads((folder / "runs" / "studies" / "my-study-small" / "result.json").read_text())
     assert all(row["cells"]["largest"]["mean"] > 0 for row in result["table"]["rows"])
-    kept = json.loads((folder / "runs" / "mine" / "environment.json").read_text())["parts"]
-    assert {*kept[0]["names"]} == {
+    (kept,) = json.loads((folder / "runs" / "mine" / "environment.json").read_text())["parts"]
+    assert {*kept["names"]} == {
         *("data.name=stripes", "data.augment=upside-down", "encoder.name=latency", "network.name=two-layers"),
         *("network.norm=rms", "network.neuron=adaptive", "network.surrogate=bell", "network.reset=half"),
     }
     for words in (["evaluate", "runs/mine"], ["train", "runs/mine", "--resume"]):
-        assert f"put --with {folder / 'my_parts.py'} before the verb" in run(folder, *words, code=4)
+        assert f"--with {folder / 'my_parts.py'}" in run(*words, code=4)
 
-    process = subprocess.Popen(
-        [*BNTT, *RECIPE, "-s", "train.epochs=12", "--name", "stopped"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert any(line.startswith("epoch") for line in process.stdout)
-    process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=100)[1]
+    command = [*PYTHON, "bntt", *RECIPE, "-s", "train.epochs=12", "--name", "stopped"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, **pipes) as process:
+        assert any(line.startswith("epoch") for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=100)[1]
     assert process.returncode == 143, told
-    command = shlex.split(re.search(r"continue with: bntt (.*)", told)[1])
-    assert "epoch 12/12" in run(folder, *command)
+    again = shlex.split(re.search(r"continue with: bntt (.*)", told)[1])
+    assert "epoch 12/12" in run(*again)
     for verb in ("exit", "largest", "activity", "energy"):
-        run(folder, "--with", "my_parts.py", verb, "runs/stopped")
-    run(folder, "--with", "my_parts.py", "report", "runs/stopped", "--out", "stopped.html")
+        run(*WITH, verb, "runs/stopped")
+    run(*WITH, "report", "runs/stopped", "--out", "stopped.html")
     page = (folder / "stopped.html").read_text(encoding="utf-8")
     assert all(title in page for title in ("Early exit", "Largest weights"))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bntt"]
-    shared = subprocess.run([*torchrun, *RECIPE, "--name", "two"], cwd=folder, capture_output=True, text=True)
-    assert shared.returncode == 0, shared.stderr
+    run(*RECIPE, "--name", "two", program=TORCHRUN)
 
     with (folder / "my_parts.py").open("a") as code:
         code.write("# other code\n")
-    assert "bring that back, or train a run of its own" in run(folder, *command, code=4)
-    assert "warning: " in run(folder, "--with", "my_parts.py", "largest", "runs/stopped")
+    run(*again, code=4)
+    assert "warning: " in run(*WITH, "largest", "runs/stopped")

@@ -10,15 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count, cycle, islice
 
 from tests.fuzz.borders.kinds import KINDS
 from tests.fuzz.workers import FOUND, Name, verdicts
-
-Ends = dict[str, Counter[str]]
-"""How many cases of a kind ended in which way."""
 
 
 def main() -> int:
@@ -33,21 +30,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     chosen = parser.parse_args()
-    began, told, ends = time.monotonic(), 0.0, defaultdict[str, Counter[str]](Counter)
+    began, told, ends = time.monotonic(), 0.0, Counter[tuple[str, str]]()
     for verdict in verdicts(islice(names(chosen.kinds, chosen.first), chosen.cases), chosen.jobs):
-        ends[verdict.of][verdict.kind] += 1
-        ends[verdict.of]["fused"] += verdict.fused
+        ends[verdict.of, verdict.kind] += 1
+        ends[verdict.of, "fused"] += verdict.fused
         if verdict.kind in FOUND:
             again = f"--kinds {verdict.of} --first {verdict.case} --cases 1"
             print(f"{verdict.kind}, {again}: {verdict.what}\n", flush=True)
         seconds = time.monotonic() - began
         if seconds - told > 10:
             told = seconds
-            print(_total(ends, seconds), flush=True)
+            print(f"{sum(n for (_, end), n in ends.items() if end != 'fused')} cases in {seconds:.0f} s", flush=True)
         if seconds > chosen.seconds:
             break
-    print(table(ends), _total(ends, time.monotonic() - began), sep="\n")
-    return int(any(counts[end] for counts in ends.values() for end in FOUND))
+    for kind in dict.fromkeys(chosen.kinds):
+        print(kind, *(f"{count} {end}" for (of, end), count in sorted(ends.items()) if of == kind), sep="  ")
+    return int(any(ends[kind, end] for kind in chosen.kinds for end in FOUND))
 
 
 def chosen_kinds(text: str) -> tuple[str, ...]:
@@ -64,26 +62,6 @@ def names(kinds: Sequence[str], first: int = 0) -> Iterator[Name]:
     """One kind after another, over and over; those of a kind are numbered."""
     numbers = {kind: count(first) for kind in kinds}
     return ((kind, next(numbers[kind])) for kind in cycle(kinds))
-
-
-def table(ends: Ends) -> str:
-    """A line for every kind."""
-    lines = [f"{'kind':16}{'cases':>8}{'different':>10}{'refused':>9}{'errors':>8}{'ties':>7}{'noise':>7}{'fused':>8}"]
-    for kind, counts in ends.items():
-        errors = sum(counts[end] for end in FOUND if end != "different")
-        done = counts.total() - counts["fused"]
-        shown = counts["different"], counts["refused"], errors, counts["tie"], counts["noise"], counts["fused"]
-        widths = (10, 9, 8, 7, 7, 8)
-        lines.append(f"{kind:16}{done:8}" + "".join(f"{n:{width}}" for n, width in zip(shown, widths, strict=True)))
-    return "\n".join(lines)
-
-
-def _total(ends: Ends, seconds: float) -> str:
-    total = sum(ends.values(), Counter[str]())
-    fused = total.pop("fused", 0)
-    done = total.total()
-    counts = ", ".join(f"{n} {kind}" for kind, n in sorted(total.items()))
-    return f"{done} cases: {counts}; {fused} fused throughout; {done / seconds:.0f} cases/s"
 
 
 if __name__ == "__main__":

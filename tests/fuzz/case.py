@@ -11,8 +11,7 @@ from bntt.nn import LIF, FoldedLIF, SpikingNetwork
 from tests.fuzz.conditions import Conditions, draw_conditions
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import INTRUSIONS
-from tests.fuzz.networks import Drawn, draw_network
-from tests.fuzz.tiled import draw_tiled
+from tests.fuzz.networks import Drawn, draw_network, draw_tiled
 from tests.fuzz.uses import USES, Job, tell
 
 Around = Callable[[Job, Dice], AbstractContextManager[Any]]

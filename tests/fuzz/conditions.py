@@ -17,6 +17,7 @@ from bntt.engine.cpu import library
 from bntt.engine.graph import layer
 from bntt.engine.graph import stack as spans
 from bntt.engine.kernels import has_bf16
+from bntt.nn import Compute, SpikingNetwork
 from tests.fuzz.dice import Dice
 from tests.kernels import poisoned
 
@@ -100,3 +101,9 @@ def _variant(name: str) -> Iterator[None]:
     finally:
         crossover._MEASURED.clear()
         library.use_variant(before)
+
+
+def choose(net: SpikingNetwork, backend: str, events: str, recompute: str | int, precision: str) -> None:
+    """Set all four choices; plain PyTorch has nothing to compute again."""
+    recompute = "never" if backend == "reference" else recompute
+    net.compute = Compute(backend=backend, events=events, recompute=recompute, precision=precision)

@@ -34,18 +34,19 @@ class ScaledBlock(SpikingBlock):
         return 3 * spikes, state
 
 
-class StrongLIF(LIF):
+class _Strong:
     """Is driven by 1.7 times its current."""
 
     def forward(self, current: Tensor, call: Call = Call(), membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return super().forward(1.7 * current, call, membrane)
+        return super().forward(1.7 * current, call, membrane)  # type: ignore[misc, no-any-return]
 
 
-class StrongFoldedLIF(FoldedLIF):
-    """And so are these."""
+class StrongLIF(_Strong, LIF):
+    pass
 
-    def forward(self, current: Tensor, call: Call = Call(), membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return super().forward(1.7 * current, call, membrane)
+
+class StrongFoldedLIF(_Strong, FoldedLIF):
+    pass
 
 
 class LeakyReadout(Readout):

@@ -25,8 +25,7 @@ from bntt.nn.norms import TemporalNorm
 from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
 from tests.fuzz.case import Case, draw_case
-from tests.fuzz.choices import choose
-from tests.fuzz.conditions import holding
+from tests.fuzz.conditions import choose, holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import global_hook
 from tests.fuzz.uses import Job, recorded
@@ -252,14 +251,8 @@ def describe(case: Case) -> str:
     choose(job.net, "reference", "never", "never", "fp32")
     with quiet(), case.around(job, Dice(case.number, case.kind)), recorded(job):
         case.use(job)
-    intrusion = case.intrusion.__name__ if case.intrusion is not None else "none"
     modes = {name: getattr(layer.norm, "training", None) for name, layer in case.drawn.net.layers.items()}
     frozen = [name for name, p in case.drawn.net.named_parameters() if not p.requires_grad]
-    lines = [
-        f"use {case.use.__name__}, intrusion {intrusion}, global hook {case.everywhere}, norms in training {modes}",
-        f"frozen {frozen}",
-        f"inputs {'; '.join(job.notes)} for T={case.drawn.steps} B={case.drawn.batch} {list(case.drawn.place)}",
-        str(case.conditions),
-        str(case.drawn.net),
-    ]
-    return "\n".join(lines)
+    inputs = f"inputs {'; '.join(job.notes)} for T={case.drawn.steps} B={case.drawn.batch} {list(case.drawn.place)}"
+    used = f"{case.use}, {case.intrusion}, global hook {case.everywhere}, norms in training {modes}, frozen {frozen}"
+    return "\n".join([used, inputs, str(case.conditions), str(case.drawn.net)])

@@ -1,4 +1,4 @@
-"""A random network: one to three blocks and a readout, every part with random numbers in it."""
+"""Random networks: one to three blocks and a readout, every part with random numbers in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from bntt.nn import NORMS, FoldedLIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import (
+    LIF,
+    NORMS,
+    CurrentBlock,
+    FoldedLIF,
+    NeuronBlock,
+    NoNorm,
+    Readout,
+    Residual,
+    SpikeDropout,
+    SpikingBlock,
+    SpikingNetwork,
+)
 from bntt.ops.folded import FoldedNeuron
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.fuzz.dice import Dice
-from tests.fuzz.parts import neurons
-from tests.fuzz.residuals import draw_residual, dropout
 
 MOST_WORK = 1_500_000
 """Products of a layer in one image and step, so that a case takes milliseconds."""
@@ -40,13 +52,7 @@ def draw_network(dice: Dice) -> Drawn:
         if len(shape) == 3 and dice.chance(0.15):
             blocks[f"r{i}"], shape = draw_residual(dice, shape, steps)
         blocks[f"b{i}"], shape = _block(dice, shape, steps)
-    if len(shape) == 3:
-        block = list(blocks.values())[-1]
-        block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
-    readout = nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=dice.chance(0.3))
-    net = SpikingNetwork(blocks, Readout(readout))
-    randomize(dice, net)
-    set_modes(dice, net)
+    net = assembled(dice, blocks, shape, dice.chance(0.3))
     for parameter in net.parameters():
         parameter.requires_grad_(not dice.chance(0.06))
     plain = [block for block in net.blocks.values() if isinstance(block, SpikingBlock)]
@@ -54,6 +60,17 @@ def draw_network(dice: Dice) -> Drawn:
         if dice.chance(0.4 if isinstance(block.norm, NoNorm) else 0.02):
             block.lif = _folded(dice, block, steps)
     return Drawn(SpikingNetwork(dict(net.blocks.items()), net.readout), steps, batch, place)
+
+
+def assembled(dice: Dice, blocks: dict[str, nn.Module], shape: tuple[int, ...], bias: bool) -> SpikingNetwork:
+    """The network of some blocks, with random numbers in all of its parts; ``shape`` leaves the last of them."""
+    if len(shape) == 3:
+        block = list(blocks.values())[-1]
+        block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
+    net = SpikingNetwork(blocks, Readout(nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=bias)))
+    randomize(dice, net)
+    set_modes(dice, net)
+    return net
 
 
 def _channels(dice: Dice) -> int:
@@ -190,3 +207,81 @@ def set_modes(dice: Dice, net: SpikingNetwork) -> None:
             layer.norm.train(dice.chance(0.5))
         if hasattr(layer.norm, "momentum"):
             layer.norm.momentum = dice.pick((0.1, 0.5, 1.0), (6, 2, 1))
+
+
+def neurons(dice: Dice, steps: int, threshold: float) -> LIF:
+    surrogate = dice.pick(
+        (
+            Triangle(dice.uniform(0.2, 1)),
+            FastSigmoid(dice.uniform(0.5, 10), dice.uniform(0.3, 1)),
+            ArcTan(dice.uniform(0.5, 3)),
+        )
+    )
+    learned = dice.chance(0.03)
+    leak = dice.uniform(0.1, 0.99) if learned or dice.chance(0.85) else dice.pick((0.0, 1.0))
+    return LIF(
+        leak,
+        threshold,
+        learn_leak=learned,
+        rule=dice.pick((fire_after, fire_before), (3, 1 if steps > 1 else 0)),  # one step of it never fires
+        reset=dice.pick((soft_reset, hard_reset), (2, 1)),
+        surrogate=surrogate,
+        decay_input=leak < 1 and dice.chance(0.15),
+    )
+
+
+def dropout(dice: Dice, chance: float = 0.2) -> SpikeDropout | None:
+    return SpikeDropout(dice.pick((0.1, 0.5, 0.9))) if dice.chance(chance) else None
+
+
+def draw_residual(dice: Dice, shape: tuple[int, ...], steps: int) -> tuple[Residual, tuple[int, ...]]:
+    """For an image ``(C, H, W)``; and what leaves it."""
+    channels, height, width = shape
+    threshold, name = dice.uniform(0.3, 1.4), dice.pick(list(NORMS))
+    stride = dice.pick(((1, 1), (2, 2), (1, 2)), (5, 2, 1))
+    out = channels if stride == (1, 1) and dice.chance(0.6) else dice.integer(1, 12)
+    changes = stride != (1, 1) or out != channels
+
+    def weights(i: int, o: int, size: int, stride: tuple[int, int] = (1, 1)) -> nn.Conv2d:
+        bias = dice.chance(0.2)
+        return nn.utils.skip_init(nn.Conv2d, i, o, size, stride=stride, padding=size // 2, bias=bias)
+
+    def current(i: int, o: int, size: int = 3, stride: tuple[int, int] = (1, 1)) -> CurrentBlock:
+        return CurrentBlock(weights(i, o, size, stride), NORMS[name](o, steps, threshold))
+
+    def spiking(i: int, o: int, size: int = 3, stride: tuple[int, int] = (1, 1)) -> SpikingBlock:
+        lif, synapse = neurons(dice, steps, threshold), weights(i, o, size, stride)
+        return SpikingBlock(synapse, NORMS[name](o, steps, threshold), lif, None, dropout(dice))
+
+    def fire() -> NeuronBlock:
+        return NeuronBlock(neurons(dice, steps, threshold), None, dropout(dice))
+
+    between, form = dice.integer(1, 9), dice.pick(("spikes", "currents", "before"))
+    after = None
+    if form == "spikes":
+        body = {"a": spiking(channels, between, 3, stride), "b": spiking(between, out)}
+        shortcut = {"c": spiking(channels, out, 1, stride)} if changes else None
+    elif form == "currents":
+        body = {"a": fire(), "b": current(channels, between, 3, stride), "c": fire(), "d": current(between, out)}
+        shortcut = {"e": current(channels, out, 1, stride)} if changes else None
+    else:
+        body = {"a": spiking(channels, between, 3, stride), "b": current(between, out)}
+        shortcut, after = {"c": current(channels, out, 1, stride)} if changes else None, fire()
+    size = ((n - 1) // s + 1 for n, s in zip((height, width), stride, strict=True))
+    return Residual(body, shortcut, after), (out, *size)
+
+
+def draw_tiled(dice: Dice) -> Drawn:
+    """Two or three blocks whose input gradient goes by Winograd: 16 channels times some, few tiles."""
+    steps, batch = dice.integer(1, 4), dice.integer(1, 3)
+    place = (dice.pick((1, 16)), dice.integer(1, 9), dice.integer(1, 9))
+    shape, blocks = place, {}
+    for i in range(dice.integer(2, 3)):
+        if len(shape) < 3:
+            break
+        features, threshold = dice.pick((16, 32, 48)), dice.uniform(0.3, 1.4)
+        synapse = nn.utils.skip_init(nn.Conv2d, shape[0], features, 3, padding=1, bias=dice.chance(0.4))
+        pool, after = draw_pool(dice, (features, *shape[1:]))
+        norm = NORMS[dice.pick(list(NORMS))](features, steps, threshold)
+        blocks[f"b{i}"], shape = SpikingBlock(synapse, norm, neurons(dice, steps, threshold), pool), after
+    return Drawn(assembled(dice, blocks, shape, dice.chance(0.3)), steps, batch, place)

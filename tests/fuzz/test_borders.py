@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.fuzz import workers
-from tests.fuzz.__main__ import chosen_kinds, names, table
+from tests.fuzz.__main__ import names
 from tests.fuzz.borders.kinds import KINDS, draw_border
 from tests.fuzz.borders.tensors import Doubled, laid, negated, packed
 from tests.fuzz.dice import Dice
@@ -58,12 +58,6 @@ def test_a_case_at_the_borders_is_its_number():
     one, two = run(draw_border("bias", 3), fused=False), run(draw_border("bias", 3), fused=False)
     assert one.keys() == two.keys()
     assert all(torch.equal(value, two[name]) for name, value in one.items() if isinstance(value, torch.Tensor))
-
-
-def test_every_second_case_is_an_ordinary_one():
-    some = list(islice(names(chosen_kinds("all"), 5), 2 * len(KINDS)))
-    assert some[:4] == [("ordinary", 5), ("default-dtype", 5), ("ordinary", 6), ("default-device", 5)]
-    assert {kind for kind, _ in some} == {"ordinary", *KINDS}
 
 
 def test_tensors_that_lie_anyhow_are_the_same_numbers():
@@ -114,8 +108,3 @@ def test_an_error_of_the_fuzzer_is_a_finding():
     verdict = workers.judge_named(("no such kind", 0))
     assert verdict.kind == "mistaken"
     assert "no such kind" in verdict.what
-
-
-def test_counts_are_told_by_kind():
-    told = table({"tied": Counter(same=3, different=2, crashed=1, fused=4)})
-    assert told.splitlines()[1].split() == ["tied", "6", "2", "0", "1", "0", "0", "4"]

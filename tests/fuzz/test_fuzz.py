@@ -10,8 +10,7 @@ import torch
 
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import LIF
-from tests.fuzz.choices import choose
-from tests.fuzz.conditions import holding
+from tests.fuzz.conditions import choose, holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.judge import differences, draw_case, judge, margins
 from tests.fuzz.networks import draw_network

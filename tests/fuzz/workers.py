@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 import torch
 
@@ -35,91 +34,54 @@ def judge_named(name: Name) -> Verdict:
     return Verdict(number, verdict.kind, verdict.fused, verdict.what, kind)
 
 
-@dataclass
-class Worker:
-    """A process that judges one case after another."""
+def verdicts(names: Iterable[Name], jobs: int = 1) -> Iterator[Verdict]:
+    """How cases end, as they do, in so many processes; a process that is lost is replaced."""
+    todo, lock, found = iter(names), Lock(), SimpleQueue[Verdict | None]()
 
-    process: BaseProcess
-    pipe: Connection
-    name: Name | None = None
-    """What it is at."""
-    since: float = 0.0
-    done: list[Name] = field(default_factory=list)
+    def one_after_another() -> None:
+        lost = True
+        while True:
+            with lock:
+                name = next(todo, None)
+            if lost and name is not None:
+                ours, theirs = CONTEXT.Pipe()
+                process = CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
+                process.start()
+                theirs.close()
+            if name is None:
+                break
+            verdict = _judged(name, ours)
+            found.put(verdict)
+            if lost := verdict.kind in ("crashed", "hung"):
+                process.kill()
+        if not lost:
+            process.kill()
+        found.put(None)
 
-    @staticmethod
-    def begin() -> Worker:
-        ours, theirs = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
-        process.start()
-        theirs.close()
-        return Worker(process, ours)
+    for _ in range(jobs):
+        Thread(target=one_after_another, daemon=True).start()
+    left = jobs
+    while left:
+        if (verdict := found.get()) is None:
+            left -= 1
+        else:
+            yield verdict
 
-    def give(self, name: Name) -> None:
-        self.name, self.since = name, time.monotonic()
-        self.pipe.send(name)
 
-    def take(self) -> Verdict | None:
-        """How its case ended; None while it goes on."""
-        assert self.name is not None
-        if self.pipe.poll():
-            try:
-                verdict: Verdict = self.pipe.recv()
-            except EOFError:
-                self.process.join()
-                return self._lost("crashed", f"its process ended with {self.process.exitcode}")
-            self.done.append(self.name)
-            self.name = None
-            return verdict
-        if time.monotonic() - self.since > PATIENCE:
-            self.end()
-            return self._lost("hung", f"it was not done after {PATIENCE:.0f} seconds")
-        return None
-
-    def _lost(self, kind: str, how: str) -> Verdict:
-        assert self.name is not None
-        of, number = self.name
-        before = [n for k, n in self.done if k == of]
-        alone = f"; cases {min(before)} to {max(before)} ran there before it" if before else ""
-        return Verdict(number, kind, False, how + alone, of)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+def _judged(name: Name, pipe: Connection) -> Verdict:
+    """What the process tells of a case, if it does."""
+    kind, number = name
+    pipe.send(name)
+    if not pipe.poll(PATIENCE):
+        return Verdict(number, "hung", False, f"it was not done after {PATIENCE:.0f} seconds", kind)
+    try:
+        verdict: Verdict = pipe.recv()
+    except EOFError:
+        return Verdict(number, "crashed", False, "its process ended; cases before it ran there too", kind)
+    return verdict
 
 
 def _work(pipe: Connection) -> None:
     torch.set_num_threads(1)
     while True:
-        try:
-            name = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(judge_named(name))
-
-
-def verdicts(names: Iterable[Name], jobs: int = 1) -> Iterator[Verdict]:
-    """How cases end, as they do, in so many processes; a process that is lost is replaced."""
-    todo, workers = iter(names), list[Worker]()
-    try:
-        for name in todo:
-            workers.append(Worker.begin())
-            workers[-1].give(name)
-            if len(workers) == jobs:
-                break
-        while workers:
-            wait([worker.pipe for worker in workers], timeout=min(5, PATIENCE))
-            for worker in [*workers]:
-                if (verdict := worker.take()) is None:
-                    continue
-                workers.remove(worker)
-                lost = worker.name is not None
-                if (name := next(todo, None)) is not None:
-                    workers.append(Worker.begin() if lost else worker)
-                    workers[-1].give(name)
-                elif not lost:
-                    worker.end()
-                yield verdict
-    finally:
-        for worker in workers:
-            worker.end()
+        pipe.send(judge_named(pipe.recv()))

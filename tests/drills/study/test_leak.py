@@ -10,11 +10,8 @@ HERE = Path(__file__).parent
 STUDY = HERE / "leak.toml"
 
 
-def test_it_takes_one_file():
+def test_it_is_one_file_and_goes_from_there_to_the_page(tmp_path, monkeypatch, capsys):
     assert [path.name for path in HERE.iterdir() if path.suffix not in (".py", "")] == ["leak.toml"]
-
-
-def test_it_goes_from_its_file_to_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["study", str(STUDY), "--small", "--dry-run"]) == 0
     assert "4 runs: 0 are used again, 0 are measured further, 4 are made" in capsys.readouterr().out

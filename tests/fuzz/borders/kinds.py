@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.fuzz.borders import indices, neurons, overrides, parameters, states, surroundings, transforms
+from tests.fuzz.borders import overrides, parameters, states, surroundings, transforms
 from tests.fuzz.borders.tiny import draw_equal, draw_images, draw_parted, draw_streamed, draw_tiny
 from tests.fuzz.case import Around, Case, draw_case, move_thresholds, nothing
 from tests.fuzz.conditions import Conditions, draw_conditions
@@ -14,14 +14,8 @@ from tests.fuzz.dice import Dice
 from tests.fuzz.networks import Drawn
 from tests.fuzz.uses import Job, advance, interleave, learn, take_statistics, trace
 
-USUAL: Mapping[Callable[[Job], None], float] = {
-    learn: 4,
-    advance: 3,
-    trace: 2,
-    take_statistics: 1,
-    interleave: 1,
-    states.stream: 2,
-}
+Uses = Mapping[Callable[[Job], None], float]
+USUAL: Uses = {learn: 4, advance: 3, trace: 2, take_statistics: 1, interleave: 1, states.stream: 2}
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Kind:
     """What a case of a kind is drawn from."""
 
     around: Around = nothing
-    uses: Mapping[Callable[[Job], None], float] = field(default_factory=lambda: USUAL)
+    uses: Uses = field(default_factory=lambda: USUAL)
     network: Callable[[Dice], Drawn] = draw_tiny
     refuses: bool = False
     """See :attr:`tests.fuzz.case.Case.refuses`."""
@@ -60,10 +54,10 @@ KINDS: dict[str, Kind] = {
     "changed": _used(states.stream_while_it_changes, network=draw_streamed),
     "threads": _used(states.share_a_state, network=draw_streamed, around=states.slow_packing),
     "inference": _used(states.after_inference, network=draw_streamed),
-    "index": _used(indices.name_samples, network=_wet),
+    "index": _used(transforms.name_samples, network=_wet),
     "parts": _used(states.learn_in_parts, network=draw_parted, refuses=True),
-    "leak": Kind(neurons.extreme_leaks, {learn: 3, advance: 2, interleave: 1}),
-    "threshold": Kind(neurons.learned_thresholds, {learn: 3, advance: 2, interleave: 1}),
+    "leak": Kind(surroundings.extreme_leaks, {learn: 3, advance: 2, interleave: 1}),
+    "threshold": Kind(surroundings.learned_thresholds, {learn: 3, advance: 2, interleave: 1}),
     "function-mode": Kind(overrides.function_mode),
     "dispatch-mode": Kind(overrides.dispatch_mode),
     "patched": Kind(overrides.patched),
@@ -79,17 +73,8 @@ def draw_border(name: str, number: int, nudge: int = 0) -> Case:
     drawn = kind.network(Dice(number, f"{name} network"))
     move_thresholds(drawn.net, nudge)
     use = Dice(number, f"{name} use").pick(list(kind.uses), list(kind.uses.values()))
-    return Case(
-        number,
-        drawn,
-        _conditions(Dice(number, f"{name} conditions")),
-        use,
-        None,
-        False,
-        kind.around,
-        kind.refuses,
-        name,
-    )
+    conditions = _conditions(Dice(number, f"{name} conditions"))
+    return Case(number, drawn, conditions, use, None, False, kind.around, kind.refuses, name)
 
 
 def _conditions(dice: Dice) -> Conditions:

@@ -25,46 +25,37 @@ CHANGES: dict[str, Change] = {
     "without sign": lambda out: out.abs(),
     "none": lambda out: out,
 }
-CLASSES: tuple[type[nn.Module], ...] = (
-    nn.Linear,
-    nn.Linear,
-    nn.Conv2d,
-    nn.Conv2d,
-    nn.AvgPool2d,
-    nn.MaxPool2d,
-    nn.Flatten,
-)
+CLASSES: tuple[type[nn.Module], ...] = (*[nn.Linear] * 2, *[nn.Conv2d] * 2, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten)
 OURS: tuple[type[nn.Module], ...] = (LIF, Readout, SpikingBlock, TemporalNorm)
 
 
-class Functions(TorchFunctionMode):
+class _Changing:
     """Changes what convolutions and linear layers give, and counts them."""
 
-    def __init__(self, change: Change) -> None:
-        super().__init__()
-        self.change, self.seen = change, 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func not in WEIGHED:
-            return out
-        self.seen += 1
-        return self.change(out)
-
-
-class Operations(TorchDispatchMode):
-    """The same, one floor below."""
+    of: tuple[Any, ...]
 
     def __init__(self, change: Change) -> None:
         super().__init__()
         self.change, self.seen = change, 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def give(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func not in (torch.ops.aten.convolution.default, torch.ops.aten.addmm.default):
+        if func not in self.of:
             return out
         self.seen += 1
         return self.change(out)
+
+
+class Functions(_Changing, TorchFunctionMode):
+    of = WEIGHED
+    __torch_function__ = _Changing.give
+
+
+class Operations(_Changing, TorchDispatchMode):
+    """One floor below."""
+
+    of = (torch.ops.aten.convolution.default, torch.ops.aten.addmm.default)
+    __torch_dispatch__ = _Changing.give
 
 
 def _in_mode(kind: Callable[[Change], Any]) -> Any:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from bntt.nn import NORMS, Readout, SpikeDropout, SpikingBlock, SpikingNetwork
+from bntt.nn import NORMS, SpikeDropout, SpikingBlock
 from tests.fuzz.dice import Dice
-from tests.fuzz.networks import CLASSES, Drawn, draw_pool, randomize, set_modes
-from tests.fuzz.parts import neurons
+from tests.fuzz.networks import Drawn, assembled, draw_pool, neurons
 
 SIDE = 4
 AHEAD = ("tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both")
@@ -35,7 +34,7 @@ def draw_tiny(
         lost = SpikeDropout(dice.pick((0.2, 0.5))) if dice.chance(dropout) else None
         blocks[f"b{i}"] = SpikingBlock(synapse, NORMS[norm](shape[0], steps, threshold), lif, pool, lost)
         shape = out
-    return assembled(dice, blocks, shape, Drawn(None, steps, batch, place), bias=dice.chance(biases))
+    return _drawn(dice, blocks, shape, Drawn(None, steps, batch, place), bias=dice.chance(biases))
 
 
 def draw_parted(dice: Dice) -> Drawn:
@@ -74,22 +73,11 @@ def draw_equal(dice: Dice) -> Drawn:
             synapse = nn.utils.skip_init(nn.Conv2d, size, size, 3, padding=1, bias=bias)
         lif = neurons(dice, steps, threshold)
         blocks[f"b{i}"] = SpikingBlock(synapse, NORMS[norm](place[0], steps, threshold), lif)
-    return assembled(dice, blocks, place, Drawn(None, steps, batch, place), bias=dice.chance(0.5))
+    return _drawn(dice, blocks, place, Drawn(None, steps, batch, place), bias=dice.chance(0.5))
 
 
-def assembled(
-    dice: Dice, blocks: dict[str, SpikingBlock], shape: tuple[int, ...], drawn: Drawn, *, bias: bool
-) -> Drawn:
-    """The network of some blocks, with random numbers in all of its parts; ``shape`` leaves the last of them."""
-    features = 1
-    for size in shape:
-        features *= size
-    if len(shape) == 3:
-        last = list(blocks.values())[-1]
-        last.pool = nn.Flatten() if isinstance(last.pool, nn.Identity) else nn.Sequential(last.pool, nn.Flatten())
-    net = SpikingNetwork(blocks, Readout(nn.utils.skip_init(nn.Linear, features, CLASSES, bias=bias)))
-    randomize(dice, net)
-    set_modes(dice, net)
+def _drawn(dice: Dice, blocks: dict[str, SpikingBlock], shape: tuple[int, ...], drawn: Drawn, *, bias: bool) -> Drawn:
+    net = assembled(dice, blocks, shape, bias)
     if dice.chance(0.3):  # statistics that are given leave a constant of a layer in
         net.eval()
     return drawn._replace(net=net)
