@@ -1,5 +1,5 @@
 """The same faults before bntt, SpikingJelly and Lightning: ``make faults-peers``, or
-``python -m tests.side_by_side --python PEERS [--only 66 79] [--keep FOLDER]``.
+``python -m tests.side_by_side --python PEERS [--only 66 79]``.
 
 Each contender trains a small network on the same 640 images. Writes quality/peers.json, from which
 ``python docs/make.py peers`` makes the page.
@@ -25,22 +25,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.side_by_side", description=__doc__)
     parser.add_argument("--python", type=Path, required=True, help="of the environment that has the peers")
     parser.add_argument("--only", nargs="*", default=list(FAULTS), help="numbers of faults")
-    parser.add_argument("--keep", type=Path, default=None, help="where runs are made, and left")
     chosen = parser.parse_args()
-    kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"faults": {}}
-    who = contenders(chosen.python.absolute())
-    with tempfile.TemporaryDirectory() as scratch:
-        for number in chosen.only:
-            what, do = FAULTS[number]
-            row = kept["faults"][number] = {"what": what, "outcomes": {}}
-            for contender in who:
-                folder = (chosen.keep or Path(scratch)) / number / contender.name
-                folder.mkdir(parents=True)
-                said = re.sub(r"'?/tmp/[^ ']+", "...", do(contender, folder).replace(str(folder), "..."))
-                row["outcomes"][contender.name] = said
-                sys.stdout.write(f"{number}, {what}; {contender.name}: {said}\n")
-                sys.stdout.flush()
-    facts = environment()
+    facts, who = environment(), contenders(chosen.python.absolute())
+    kept = json.loads(FILE.read_text(encoding="utf-8"))
+    for number in chosen.only:
+        what, do = FAULTS[number]
+        row = kept["faults"][number] = {"what": what, "outcomes": {}}
+        for contender in who:
+            with tempfile.TemporaryDirectory() as folder:
+                said = do(contender, Path(folder)).replace(folder, "...")
+            row["outcomes"][contender.name] = said = re.sub(r"'?/tmp/[^ ']+", "...", said)
+            print(f"{number}, {what}; {contender.name}: {said}", flush=True)
     kept |= {
         "contenders": {contender.name: contender.what for contender in who},
         "faults": {number: kept["faults"][number] for number in FAULTS if number in kept["faults"]},
