@@ -111,7 +111,7 @@ def run(case: Case, *, fused: bool, ours: bool | None = None, double: bool = Fal
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
     fuses = False
     around = case.around(job, Dice(case.number, case.kind))
-    with quiet(), holding(how, fused=fused), everywhere, around, recorded(job):
+    with warnings.catch_warnings(action="ignore"), holding(how, fused=fused), everywhere, around, recorded(job):
         if fused:
             fuses = not net.plan((case.drawn.steps, case.drawn.batch, *case.drawn.place)).reason
         case.use(job)
@@ -223,14 +223,6 @@ def _error(record: Record) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
 def margins() -> Iterator[list[float]]:
     """How near the potentials of plain PyTorch come to their thresholds, the nearest one."""
     nearest, real = [float("inf")], lif_ops.fire
@@ -249,7 +241,7 @@ def describe(case: Case) -> str:
     """All that was drawn, to read."""
     job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False)
     choose(job.net, "reference", "never", "never", "fp32")
-    with quiet(), case.around(job, Dice(case.number, case.kind)), recorded(job):
+    with warnings.catch_warnings(action="ignore"), case.around(job, Dice(case.number, case.kind)), recorded(job):
         case.use(job)
     modes = {name: getattr(layer.norm, "training", None) for name, layer in case.drawn.net.layers.items()}
     frozen = [name for name, p in case.drawn.net.named_parameters() if not p.requires_grad]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -45,8 +46,11 @@ def measured(name: str) -> Measured:
 
 
 def of(measured: Measured, seconds: float) -> Row:
-    """With what it was measured on."""
+    """With what it was measured on; the page that is written meanwhile makes no commit dirty."""
     facts = {key: environment()[key] for key in ("commit", "python", "torch", "processor")}
+    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "src", "tests"]
+    if not subprocess.run(status, capture_output=True, check=True).stdout:
+        facts["commit"] = str(facts["commit"]).removesuffix("-dirty")
     return {"measured": measured.text, "met": measured.met, "seconds": round(seconds, 1), **facts}
 
 

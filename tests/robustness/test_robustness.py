@@ -155,7 +155,7 @@ def test_unsafe_calls_are_seen():
         exec(x); tar.extractall(); run(c, shell=True); np.load(f, allow_pickle=True); urlopen('http://x'); os.system(c);
         marshal.loads(b); pickle.Unpickler(f); shutil.unpack_archive(f)"""
     assert all(writes.UNSAFE.search(call) for call in calls.split(";"))
-    assert not writes.UNSAFE.search("torch.load(f, weights_only=True); self.eval(); model.load(f)")
+    assert not writes.UNSAFE.search("torch.load(f, weights_only=True); self.eval(); safetensors.torch.load(f)")
 
 
 def test_tests_are_counted(monkeypatch, tmp_path):

@@ -26,8 +26,9 @@ from tests.robustness.user import SMALL, bntt
 from tests.robustness.watch import watched
 
 UNSAFE = re.compile(
-    r"""\b(pickle|marshal)\.(loads?|Unpickler)\(|\b(yaml\.load|os\.system|shutil\.unpack_archive)\(|(?<![\w.])(eval|exec)\(
-    |\.extractall\(|\b(shell|allow_pickle)=True|\bweights_only=False|\btorch\.load\((?!.*weights_only=True)|['"]http://""",
+    r"""\b(pickle|marshal)\.(loads?|Unpickler)\(|\b(yaml\.load|os\.system|shutil\.unpack_archive)\(|\.extractall\(
+    |(?<![\w.])(eval|exec)\([^)]|\b(shell|allow_pickle)=True|\bweights_only=False|['"]http://
+    |(?<!safetensors\.)\btorch\.load\((?!.*weights_only=True)""",
     re.VERBOSE,
 )
 """In code as ``ast.unparse`` writes it: a call on one line, without docstrings and comments."""

@@ -57,23 +57,18 @@ def numbers(dice: Dice, like: Tensor, *shape: int) -> Tensor:
 def another_bias(job: Job, dice: Dice, layer: Weighted) -> str:
     """Of the right length but lying otherwise, or of another length."""
     size, like = len(layer.weight), layer.weight
-    form = dice.pick(
-        ("column", "expanded", "negated", "offset", "one", "shorter", "longer", "matrix"), (3, 2, 1, 1, 1, 1, 1, 1)
-    )
-    value = numbers(dice, like, 2 * size + 8)
-    if form == "column":
-        value = value[: 2 * size].view(size, 2)[:, dice.integer(0, 1)]
-    elif form == "expanded":
-        value = value[:1].expand(size)
-    elif form == "negated":
-        value = negated(value[:size])
-    elif form == "offset":
-        value = value[3 : 3 + size]
-    elif form == "matrix":
-        value = value[:size].view(1, size)
-    else:
-        value = value[: {"one": 1, "shorter": max(1, size // 4), "longer": size + 8}[form]].clone()
-    put(job, layer, "bias", value, parameter=dice.chance(0.8))
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "column": lambda value: value[: 2 * size].view(size, 2)[:, dice.integer(0, 1)],
+        "expanded": lambda value: value[:1].expand(size),
+        "negated": lambda value: negated(value[:size]),
+        "offset": lambda value: value[3 : 3 + size],
+        "one": lambda value: value[:1].clone(),
+        "shorter": lambda value: value[: max(1, size // 4)].clone(),
+        "longer": lambda value: value[: size + 8].clone(),
+        "matrix": lambda value: value[:size].view(1, size),
+    }
+    form = dice.pick(list(forms), (3, 2, 1, 1, 1, 1, 1, 1))
+    put(job, layer, "bias", forms[form](numbers(dice, like, 2 * size + 8)), parameter=dice.chance(0.8))
     return f"bias {form}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -41,17 +41,13 @@ def default_device(job: Job, dice: Dice) -> Iterator[None]:
     """The standard has PyTorch's own."""
     way, device = dice.pick(("with", "set")), torch.device(dice.pick(("meta", "cpu"), (3, 1)))
     job.notes.append(f"{way} device {device}")
-    if not job.ours:
-        yield
-    elif way == "with":
-        with device:
-            yield
-    else:
+    if way == "set" and job.ours:
         torch.set_default_device(device)
-        try:
+    try:
+        with device if way == "with" and job.ours else nullcontext():
             yield
-        finally:
-            torch.set_default_device(None)
+    finally:
+        torch.set_default_device(None)
 
 
 LEAKS = (0.0, 0.0, 1e-30, 1e-38, 1e-42, 1.0, 0.5)

@@ -66,16 +66,13 @@ def negated(values: Tensor) -> Tensor:
 
 def laid(values: Tensor, dice: Dice) -> tuple[str, Tensor]:
     """The same numbers, or fewer of them over and over, lying in memory in another way."""
-    ways = ["strided", "offset", "negated", "expanded", "columns"] + ["channels last"] * (values.ndim == 4)
-    way = dice.pick(ways)
-    if way == "strided":
-        return way, values.repeat_interleave(2, -1)[..., ::2]
-    if way == "offset":
-        return way, torch.cat([values.new_zeros(1), values.flatten()])[1:].view(values.shape)
-    if way == "negated":
-        return way, negated(values)
-    if way == "expanded":
-        return way, values[:1].clone().expand(values.shape)
-    if way == "columns":
-        return way, values.transpose(0, -1).contiguous().transpose(0, -1)
-    return way, values.contiguous(memory_format=torch.channels_last)
+    ways = {
+        "strided": lambda: values.repeat_interleave(2, -1)[..., ::2],
+        "offset": lambda: torch.cat([values.new_zeros(1), values.flatten()])[1:].view(values.shape),
+        "negated": lambda: negated(values),
+        "expanded": lambda: values[:1].clone().expand(values.shape),
+        "columns": lambda: values.transpose(0, -1).contiguous().transpose(0, -1),
+        "channels last": lambda: values.contiguous(memory_format=torch.channels_last),
+    }
+    way = dice.pick(list(ways)[: 6 if values.ndim == 4 else 5])
+    return way, ways[way]()
