@@ -12,7 +12,6 @@ NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 1 << 24, 0x
 """Where sizes and offsets go wrong."""
 LONG = (*NUMBERS, 1 << 32, (1 << 53) + 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 TEXTS = (b"-1", b"0", b"1e999", b"nan", b"inf", b"9" * 30, b"9" * 5000, b"0x10", b"true", b'""', b"[]", b"{}", b"null")
-"""In place of a number that is written out."""
 SIGNS = (b"\0", b"\xff", b"\xc3\x28", b"../", b"/etc/passwd", b"\n", b'"', b"[" * 3000, b"{" * 3000, b"a." * 3000)
 DIGITS = re.compile(rb"-?\d+(\.\d+)?")
 

@@ -36,8 +36,6 @@ from bntt.training.foreign import read_foreign
 from tests import fakes
 from tests.foreign import VGG6, Loop, released, saved, snntorch, spikingjelly
 
-Put = Callable[[Path, bytes], Path]
-
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -45,7 +43,7 @@ class Format:
 
     make: Callable[[Path], Sequence[bytes]]
     """Whole files, made once in a folder where it may also leave what they are read beside."""
-    put: Put
+    put: Callable[[Path, bytes], Path]
     """Writes a changed file; the place that is read."""
     read: Callable[[Path], object]
     error: type[Exception] | tuple[type[Exception], ...]
@@ -57,7 +55,7 @@ class Format:
     """A package that this is for, if it is not always there."""
 
 
-def one_file(name: str, finish: Callable[[bytes], bytes] = lambda content: content) -> Put:
+def one_file(name: str, finish: Callable[[bytes], bytes] = lambda content: content) -> Callable[[Path, bytes], Path]:
     """Write the one file of this name."""
 
     def put(folder: Path, content: bytes) -> Path:
