@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.interop.peers import need
+from tests.rows import each_row
 
 need("huggingface_hub", "2.4.0")
 
@@ -38,54 +39,59 @@ def test_a_network_whose_norms_have_no_steps_has_those_of_its_builder():
         assert Model(network={**NETWORK, "norm": norm, **given}, encoder=ENCODER).encoder.num_steps == steps
 
 
-def test_a_file_can_name_no_code():
-    with pytest.raises(ValueError, match=r"unknown network 'os.system'"):
-        Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)
-    with pytest.raises(ValueError, match="the encoder 'poisson' has no 'men'"):
-        Model(network=NETWORK, encoder={"name": "poisson", "men": [0.3]})
-    with pytest.raises(ValueError, match="and cannot hold these arguments"):
-        Model(network=NETWORK, encoder={**ENCODER, "mean": torch.tensor([0.29])})
+@each_row(
+    "network, encoder, named",
+    [
+        ({"name": "os.system"}, {}, "os.system"),
+        ({}, {"men": [0.3]}, "'men'"),
+        ({}, {"mean": torch.tensor([0.29])}, "config.json"),
+    ],
+)
+def test_a_file_can_name_no_code(network, encoder, named):
+    with pytest.raises(ValueError, match=named):
+        Model(network=NETWORK | network, encoder=ENCODER | encoder)
 
 
-def test_a_model_that_was_changed_is_not_saved_as_what_it_was(tmp_path):
-    def folded(model):
-        model.network = fold(model.network)
-
-    def threshold(model):
-        lif = model.network.blocks["conv1"].lif
-        lif.neuron = replace(lif.neuron, threshold=0.5)
-
-    def encoder(model):
-        model.encoder = DirectEncoder(3, mean=[0.29], std=[0.35])
-
-    for change in (folded, threshold, encoder, Model.double):
-        model = Model(network=NETWORK, encoder=ENCODER).eval()
-        change(model)
-        with pytest.raises(ValueError, match="the model was changed since it was built"):
-            model.save_pretrained(tmp_path)
-    Model.from_pretrained(saved(tmp_path / "again")).save_pretrained(tmp_path / "twice")
+class Negated(Model):
+    def forward(self, *args, **call):
+        return -super().forward(*args, **call)
 
 
-def test_what_a_folder_cannot_hold_is_not_saved(tmp_path):
-    class Negated(Model):
-        def forward(self, *args, **call):
-            return -super().forward(*args, **call)
+def folded(model):
+    model.network = fold(model.network)
 
-    def hook(model):
-        model.network.blocks["conv1"].lif.register_forward_hook(lambda lif, args, out: (0 * out[0], out[1]))
 
-    def method(model):
-        model.forward = lambda *args, **call: 0
+def threshold(model):
+    lif = model.network.blocks["conv1"].lif
+    lif.neuron = replace(lif.neuron, threshold=0.5)
 
-    def subclass(model):
-        model.__class__ = Negated
 
-    for change, said in ((hook, "network.blocks.conv1.lif has a hook"), (method, "forward"), (subclass, "forward")):
-        model = Model(network=NETWORK, encoder=ENCODER).eval()
-        change(model)
-        with pytest.raises(ValueError, match=said):
-            model.save_pretrained(tmp_path)
+def hook(model):
+    model.network.blocks["conv1"].lif.register_forward_hook(lambda lif, args, out: (0 * out[0], out[1]))
+
+
+CHANGES = [
+    (folded, "changed"),
+    (threshold, "changed"),
+    (lambda model: setattr(model, "encoder", DirectEncoder(3, mean=[0.29], std=[0.35])), "changed"),
+    (Model.double, "changed"),
+    (hook, "network.blocks.conv1.lif"),
+    (lambda model: setattr(model, "forward", lambda *args, **call: 0), "forward"),
+    (lambda model: setattr(model, "__class__", Negated), "forward"),
+]
+
+
+@each_row("change, named", CHANGES)
+def test_a_model_that_was_changed_is_not_saved_as_what_it_was(change, named, tmp_path):
+    model = Model(network=NETWORK, encoder=ENCODER).eval()
+    change(model)
+    with pytest.raises(ValueError, match=named):
+        model.save_pretrained(tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_what_was_loaded_is_saved_again(tmp_path):
+    Model.from_pretrained(saved(tmp_path / "again")).save_pretrained(tmp_path / "twice")
 
 
 def saved(folder):

@@ -51,7 +51,7 @@ def same(one: bntt.SpikingClassifier, other: bntt.SpikingClassifier) -> bool:
 def test_the_same_updates_as_ours_resumed_or_not(tmp_path):
     ours = model()
     list(Session(ours, loader(), epochs=2, method=METHOD).records())
-    module = Module(model(), METHOD)
+    module = Module(model().eval(), METHOD)  # a network in evaluation mode is trained as any other
     keep = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
     whole = trainer(tmp_path, 2, callbacks=[keep])
     whole.fit(module, Data(loader(), loader()))
@@ -74,8 +74,6 @@ def test_a_loss_of_ones_own_is_minimised(tmp_path):
     trainer(tmp_path, 1).fit(module, loader())
     assert same(module.model, ours)
     assert not same(ours, model())
-    with pytest.raises(ValueError, match="a loss of your own replaces the method's: leave out label_smoothing"):
-        Module(model(), bntt.Method(label_smoothing=0.1), loss=loss)
 
 
 def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
@@ -92,9 +90,7 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     triples = TensorDataset(images.batch(torch.arange(50)), images.labels[:50], torch.zeros(50, dtype=torch.int64))
     with pytest.raises((TypeError, ValueError), match=r"pairs|tuple"):
         trainer(tmp_path, 1).fit(Module(model(), method), DataLoader(triples, batch_size=50))
-    with pytest.raises(
-        ValueError, match=r"was written inside an epoch's loop, .* resume from one written at the end of an epoch"
-    ):
+    with pytest.raises(ValueError, match="end of an epoch"):
         trainer(tmp_path, 1).fit(Module(model(), method), pairs, ckpt_path=tmp_path / "step=2.ckpt")
 
 
@@ -137,32 +133,32 @@ def test_statistics_of_foreign_parts_wait_for_the_update_as_ours(tmp_path):
 def test_a_loader_of_a_part_of_the_samples_is_refused(tmp_path):
     half = SampleLoader(fashion_mnist_bundled().test, 100, share=(0, 2))
     for train, held_out in ((half, None), (loader(), half)):
-        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+        with pytest.raises(ValueError, match="share"):
             Data(train, held_out).val_dataloader(), Data(train, held_out).train_dataloader()
-        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+        with pytest.raises(ValueError, match="share"):
             trainer(tmp_path, 1, num_sanity_val_steps=0).fit(Module(model()), train, held_out)
 
 
-def test_a_network_in_evaluation_mode_is_trained_as_any_other(tmp_path):
-    ours, theirs = model(), model().eval()
-    list(Session(ours, loader(), epochs=1, method=METHOD).records())
-    trainer(tmp_path, 1, enable_checkpointing=False).fit(Module(theirs, METHOD), Data(loader(), loader(100)))
-    assert same(theirs, ours)
+@each_row(
+    "options, loss, named",
+    [
+        ({"clip_norm": 1.0}, None, "gradient_clip_val"),
+        ({"average": 0.9}, None, "average"),
+        ({"label_smoothing": 0.1}, torch.nn.functional.cross_entropy, "label_smoothing"),
+    ],
+)
+def test_what_is_the_trainers_is_refused(options, loss, named):
+    with pytest.raises(ValueError, match=named):
+        Module(model(), bntt.Method(**options), loss=loss)
 
 
-def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"Trainer\(gradient_clip_val=...\)"):
-        Module(model(), bntt.Method(clip_norm=1.0))
-    with pytest.raises(ValueError, match=r"average=0.9 is for fit"):
-        Module(model(), bntt.Method(average=0.9))
+def test_several_processes_and_numbers_that_are_not_finite_are_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(lightning.Trainer, "world_size", 2)
-        with pytest.raises(
-            ValueError, match=r"in one process, the Trainer has 2: .* or bntt\.training\.updates\(processes"
-        ):
+        with pytest.raises(ValueError, match="torchrun"):
             trainer(tmp_path, 1).fit(Module(model()), loader())
     module = Module(model(), bntt.Method(lr=1e30))
-    with pytest.raises(NonFiniteError, match="The update was skipped"):
+    with pytest.raises(NonFiniteError):
         trainer(tmp_path, 5, enable_checkpointing=False).fit(module, loader())
     assert all(torch.isfinite(value).all() for value in module.model.network.state_dict().values())
 

@@ -4,11 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-import bntt
 from bntt import interop
-from bntt.nn import SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, check_copies, drive, losses_of, made
+from tests.interop.test_adapters import T, check_copies, check_gradients, check_neurons, drive, losses_of, made
 
 need("norse", "1.1.0")
 
@@ -37,14 +35,7 @@ def test_sequential_and_lifted_networks_carry_the_state(name, rng):
 
 
 def test_gradients_through_a_lifted_network(rng):
-    whole, x, apply_weights = made("tab", rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
-    part = made("tab", rng, torch.float64)
-    part.load_state_dict(whole.state_dict())
-    leaf = x.clone().requires_grad_()
-    (whole(x.requires_grad_())[0] * apply_weights).sum().backward()
-    (norse.Lift(norse.SequentialState(interop.as_cell(part)))(leaf)[0] * apply_weights).sum().backward()
-    assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
-    assert torch.allclose(part.gamma.grad, whole.gamma.grad, rtol=0, atol=1e-11)
+    check_gradients("tab", lambda norm, x: norse.Lift(norse.SequentialState(interop.as_cell(norm)))(x)[0], rng)
 
 
 @pytest.mark.parametrize("form", ["cells", "lifted"])
@@ -74,16 +65,8 @@ def test_its_cells_in_our_block_fire_as_they_do(rng):
     for now in current:
         one, state = cell(now, state)
         expected.append(one)
-    part = ours.neuron(cell)
-    first, state = part(current[:2])
-    assert torch.equal(torch.cat([first, part(current[2:], state=state)[0]]), torch.stack(expected))
-    assert torch.stack(expected).mean() > 0.02
-    block = SpikingBlock(nn.Linear(5, 6), bntt.BNTT(6, num_steps=7), part)
-    net = bntt.SpikingNetwork({"a": block}, bntt.Readout(nn.Linear(6, 2, bias=False))).eval()
-    _, state = net.advance(current[:4])
-    kept = state.rows(torch.tensor([2, 0]))
-    assert torch.allclose(net.advance(current[4:, [2, 0]], kept)[0][-1], net(current)[[2, 0]], atol=1e-6)
+    check_neurons(ours.neuron(cell), torch.stack(expected), current)
     low = norse.LIFParameters(v_th=torch.tensor(0.01))
     check_copies(ours.neuron(norse.LIFRecurrentCell(6, 6)), current, lambda neuron: setattr(neuron, "p", low))
-    with pytest.raises(TypeError, match="are its cells, such as LIFCell"):
+    with pytest.raises(TypeError, match="LIF"):
         ours.neuron(norse.LIF())

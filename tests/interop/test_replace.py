@@ -11,6 +11,7 @@ import bntt
 from bntt import interop
 from bntt.interop import replace_batchnorm
 from bntt.nn.norms import ScaledBNTT
+from tests.rows import each_row
 
 T = 4
 
@@ -28,7 +29,7 @@ def network(rng: torch.Generator, *, shift: bool = False) -> nn.Sequential:
     return net
 
 
-@pytest.mark.parametrize("norm", ["bntt-beta", "bn", "tab"])
+@each_row("norm", ["bntt-beta", "bn", "tab"])
 def test_the_network_says_what_it_said(norm, rng):
     net = network(rng, shift=True).eval()
     net[1].requires_grad_(False)
@@ -39,7 +40,7 @@ def test_the_network_says_what_it_said(norm, rng):
     images = torch.randn(T, 6, 2, 6, 6, generator=rng)
     for now in images:
         assert torch.allclose(net(now), before(now), atol=1e-5)
-    with pytest.raises(ValueError, match=r"the norm '1' has 4 time steps"):
+    with pytest.raises(ValueError, match="'1'"):
         net(images[0])
     interop.reset(net)
     made = net[1].norm
@@ -50,7 +51,7 @@ def test_the_network_says_what_it_said(norm, rng):
 def test_a_shift_is_never_dropped_and_nothing_changes_where_one_is_refused(rng):
     net = network(rng)
     nn.init.ones_(net[5].bias)
-    with pytest.raises(ValueError, match=r"'5' has a learned β, and BNTT has none: norm='bntt-beta' has"):
+    with pytest.raises(ValueError, match="'5' has a learned β"):
         replace_batchnorm(net, T)
     assert isinstance(net[1], nn.BatchNorm2d)
     nn.init.zeros_(net[5].bias)
@@ -129,35 +130,39 @@ def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
     torch.testing.assert_close(net(x), wanted)
 
 
-def positive(norm):
-    register_parametrization(norm, "gamma", nn.Softplus())
-    return norm
+def with_hook(network: nn.Module) -> nn.Module:
+    network[0].register_forward_hook(lambda norm, args, out: 2 * out)
+    return network
 
 
-def test_what_no_norm_can_stand_for_is_refused_by_name(no_hook):
-    shared, hooked, computed = nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3)), nn.Sequential(nn.BatchNorm1d(3))
-    register_parametrization(computed[0], "weight", nn.Tanh())
-    hooked[0].register_forward_hook(lambda norm, args, out: 2 * out)
-    rows = {
-        "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),
-        "'0' has no running statistics": nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)),
-        "is the network itself": nn.BatchNorm1d(3),
-        "is in a container that folds time": nn.Sequential(Own(nn.BatchNorm1d(3))),
-        "'0' has a forward of its own": nn.Sequential(Halved(3)),
-        "'0' has a hook, which would be lost": hooked,
-        "'0' has a parametrization, which would be lost": computed,
-        "there is no BatchNorm1d": nn.Sequential(nn.Linear(2, 2)),
-    }
-    for said, net in rows.items():
-        with pytest.raises(ValueError, match=said):
-            replace_batchnorm(net, T)
-    with pytest.raises(ValueError, match="'gamma' of this ParametrizedBNTT is computed"):
-        replace_batchnorm(
-            nn.Sequential(shared), T, norm=lambda channels, steps, _: positive(bntt.BNTT(channels, steps))
-        )
-    with pytest.raises(TypeError, match="LayerNorm has no running statistics to take those of '0' over"):
-        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="layer")
-    with pytest.raises(ValueError, match="unknown norm 'bnt'"):
-        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="bnt")
-    with pytest.raises(ValueError, match="loop is 'outside' or 'inside'"):
-        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, loop="Inside")
+def computed(network: nn.Module, name: str = "weight") -> nn.Module:
+    register_parametrization(network[0], name, nn.Tanh())
+    return network
+
+
+SHARED = nn.BatchNorm1d(3)
+REFUSED = [
+    (nn.ModuleDict({"a": SHARED, "b": SHARED}), {}, ValueError, "'b' is 'a'"),
+    (nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), {}, ValueError, "'0' .*running statistics"),
+    (nn.BatchNorm1d(3), {}, ValueError, "itself"),
+    (nn.Sequential(Own(nn.BatchNorm1d(3))), {}, ValueError, r"'0\.0'"),
+    (nn.Sequential(Halved(3)), {}, ValueError, "'0' .*forward"),
+    (with_hook(nn.Sequential(nn.BatchNorm1d(3))), {}, ValueError, "'0' has a hook"),
+    (computed(nn.Sequential(nn.BatchNorm1d(3))), {}, ValueError, "'0' has a parametrization"),
+    (nn.Sequential(nn.Linear(2, 2)), {}, ValueError, "Sequential"),
+    (
+        nn.Sequential(nn.BatchNorm1d(3)),
+        {"norm": lambda channels, steps, _: computed([bntt.BNTT(channels, steps)], "gamma")[0]},
+        ValueError,
+        "'gamma'",
+    ),
+    (nn.Sequential(nn.BatchNorm1d(3)), {"norm": "layer"}, TypeError, "LayerNorm"),
+    (nn.Sequential(nn.BatchNorm1d(3)), {"norm": "bnt"}, ValueError, "'bnt'"),
+    (nn.Sequential(nn.BatchNorm1d(3)), {"loop": "Inside"}, ValueError, "loop"),
+]
+
+
+@each_row("network, options, error, named", REFUSED)
+def test_what_no_norm_can_stand_for_is_refused_by_name(network, options, error, named, no_hook):
+    with pytest.raises(error, match=named):
+        replace_batchnorm(network, T, **options)

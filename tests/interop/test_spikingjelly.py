@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import LIF, SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, check_copies, drive, losses_of, made
+from tests.interop.test_adapters import T, check_copies, check_gradients, check_neurons, drive, losses_of, made
 
 need("spikingjelly", "2.0.0")
 
@@ -29,21 +29,17 @@ def test_both_step_modes_say_what_the_norm_says(name, rng):
     functional.set_step_mode(part, "s")
     assert torch.equal(torch.stack([part(now) for now in x]), norm(x)[0])
     if hasattr(norm, "num_steps"):
-        with pytest.raises(ValueError, match=r"call functional.reset_net\(network\)"):
+        with pytest.raises(ValueError, match="reset_net"):
             part(x[0])
 
 
 @pytest.mark.parametrize(("mode", "name"), [("s", "tab"), ("m", "bntt")])
 def test_gradients_through_both_step_modes(mode, name, rng):
-    whole, x, apply_weights = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
-    part = spikingjelly.Norm(made(name, rng, torch.float64), mode)
-    part.norm.load_state_dict(whole.state_dict())
-    leaf = x.clone().requires_grad_()
-    (whole(x.requires_grad_())[0] * apply_weights).sum().backward()
-    y = part(leaf) if mode == "m" else torch.stack([part(now) for now in leaf])
-    (y * apply_weights).sum().backward()
-    assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
-    assert torch.allclose(part.norm.gamma.grad, whole.gamma.grad, rtol=0, atol=1e-11)
+    def run(norm, x):
+        part = spikingjelly.Norm(norm, mode)
+        return part(x) if mode == "m" else torch.stack([part(now) for now in x])
+
+    check_gradients(name, run, rng)
 
 
 def test_the_functional_forward_keeps_no_state(rng):
@@ -58,14 +54,10 @@ def test_the_functional_forward_keeps_no_state(rng):
     assert torch.equal(torch.stack([first, second]), part.norm(x)[0][:2])
 
 
-def dvs_net() -> nn.Module:
-    options = {"surrogate_function": surrogate.ATan(), "detach_reset": True, "v_threshold": 0.25, "decay_input": False}
-    return CIFAR10DVSNet(channels=4, spiking_neuron=neuron.LIFNode, **options)
-
-
 @pytest.mark.parametrize("mode", ["s", "m"])
 def test_cifar10_dvs_network_gets_bntt_and_learns(mode, rng):
-    network = dvs_net()
+    options = {"surrogate_function": surrogate.ATan(), "detach_reset": True, "v_threshold": 0.25, "decay_input": False}
+    network = CIFAR10DVSNet(channels=4, spiking_neuron=neuron.LIFNode, **options)
     functional.set_step_mode(network, mode)
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -97,9 +89,9 @@ def logits_in_evaluation(network: nn.Module, logits) -> torch.Tensor:
 
 def test_a_container_that_folds_time_is_refused():
     network = nn.Sequential(layer.SeqToANNContainer(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)))
-    with pytest.raises(ValueError, match=r"BatchNorm2d '0.1' is in a container that folds time"):
+    with pytest.raises(ValueError, match=r"'0\.1'"):
         interop.replace_batchnorm(network, T)
-    with pytest.raises(ValueError, match="one step of a BNTT already"):
+    with pytest.raises(ValueError, match="BatchNorm2d"):
         interop.replace_batchnorm(nn.Sequential(layer.BatchNormThroughTime2d(T, 3)), T)
 
 
@@ -113,21 +105,9 @@ NEURONS = {
 
 @pytest.mark.parametrize("name", NEURONS)
 def test_their_neurons_in_our_block_fire_as_they_do(name, rng):
-    theirs, part = NEURONS[name](), spikingjelly.neuron(NEURONS[name]())
-    current = torch.randn(7, 3, 5, generator=rng)
+    theirs, current = NEURONS[name](), torch.randn(7, 3, 5, generator=rng)
     functional.set_step_mode(theirs, "m")
-    expected = theirs(current)
-    spikes, state = part(current[:3])
-    rest, _ = part(current[3:], state=state)
-    assert expected.mean() > 0.02
-    assert torch.equal(torch.cat([spikes, rest]), expected)
-    net = bntt.SpikingNetwork({"a": SpikingBlock(nn.Linear(5, 6), bntt.BNTT(6, num_steps=7), part)}, readout(6))
-    net(current).sum().backward()
-    assert net.blocks["a"].synapse.weight.grad.abs().sum() > 0
-    net.eval()
-    _, state = net.advance(current[:4])
-    kept = state.rows(torch.tensor([2, 0]))
-    assert torch.allclose(net.advance(current[4:, [2, 0]], kept)[0][-1], net(current)[[2, 0]], atol=1e-6)
+    check_neurons(spikingjelly.neuron(NEURONS[name]()), theirs(current), current)
     check_copies(spikingjelly.neuron(NEURONS[name]()), current, lambda neuron: setattr(neuron, "v_threshold", 0.1))
 
 
@@ -140,7 +120,7 @@ def test_the_paper_s_neurons_are_one_of_theirs(rng):
     ours, _ = LIF(leak=0.95)(current)
     theirs, _ = spikingjelly.neuron(NEURONS["lif"]())(current)
     assert torch.equal(ours, theirs)
-    with pytest.raises(TypeError, match="MemoryModules, got LIF"):
+    with pytest.raises(TypeError, match="LIF"):
         spikingjelly.neuron(LIF())
 
 
@@ -166,9 +146,9 @@ def test_neurons_without_a_memory_between_calls_take_all_steps(name, rng):
     net(x).sum().backward()
     assert net.eval()(x).shape == (3, 2)
     for ask in (lambda: net.trace(x), lambda: net.advance(x[:2]), lambda: part(current, state=state)):
-        with pytest.raises(ValueError, match=f"{name} keeps nothing from one call to the next"):
+        with pytest.raises(ValueError, match=name):
             ask()
-    with pytest.raises(TypeError, match="MemoryModules, got PSN"):
+    with pytest.raises(TypeError, match="PSN"):
         spikingjelly.neuron(neuron.PSN(T=4))
 
 
@@ -176,6 +156,6 @@ def test_a_network_that_cannot_be_cut_is_not_measured_as_another(rng):
     block = SpikingBlock(nn.Linear(4, 6), bntt.BNTT(6, num_steps=4), spikingjelly.neuron(neuron.SlidingPSN(k=3)))
     model = bntt.SpikingClassifier(bntt.SequenceEncoder(4), bntt.SpikingNetwork({"a": block}, readout(6)))
     batches = [(torch.randn(5, 4, 4, generator=rng), torch.arange(5) % 2)]
-    with pytest.raises(ValueError, match="SlidingPSN keeps nothing"):
+    with pytest.raises(ValueError, match="SlidingPSN"):
         bntt.analysis.evaluate(model, batches)
     assert len(bntt.fit(model, batches, epochs=1).epochs) == 1

@@ -9,6 +9,7 @@ from bntt import interop
 from bntt.models import vgg6
 from bntt.training.foreign import as_ours, read_foreign
 from tests import foreign
+from tests.rows import each_row
 
 T, WIDTH = 3, 0.5
 
@@ -56,26 +57,30 @@ def test_the_authors_network_gives_our_logits(rng):
     assert (theirs - ours).abs().max() < 1e-12
 
 
-def test_what_such_networks_do_not_have_is_refused(rng):
-    rows = {
-        "block 'conv1' has no BNTT": vgg6(num_steps=T, width=WIDTH, norm="bntt-beta"),
-        "have conv1, conv2, ... and fc1, this one 'a'": bntt.SpikingNetwork(
-            {"a": bntt.SpikingBlock(nn.Linear(4, 3, bias=False), bntt.BNTT(3, T), bntt.LIF())},
-            bntt.Readout(nn.Linear(3, 2, bias=False)),
-        ),
-        "block 'fc1' has other weights than one layer": bntt.models.mlp(hidden=(3,), num_steps=T),
-        "block 'conv1' has neurons that learn": bntt.models.vgg6(num_steps=T, width=WIDTH, learn_leak=True),
-        "the readout counts spikes": bntt.models.vgg6(num_steps=T, width=WIDTH, readout="spikes"),
-    }
-    for said, net in rows.items():
-        with pytest.raises(ValueError, match=said):
-            interop.to_state_dict(net, "authors")
-    with pytest.raises(ValueError, match="unknown layout 'author'"):
-        interop.to_state_dict(network(rng, 1e-4), "author")
-    longer = foreign.Loop(foreign.VGG6, T + 1, width=WIDTH).state_dict()
-    smaller = foreign.Loop(foreign.VGG6, T, width=0.25).state_dict()
-    assert set(interop.to_state_dict(network(rng, 1e-4), "authors")) < set(longer)
-    with pytest.raises(ValueError, match=f"the network has {T} steps, theirs {T + 1}"):
-        interop.to_state_dict(network(rng, 1e-4), "authors", like=longer)
-    with pytest.raises(ValueError, match="or have other shapes"):
-        interop.to_state_dict(network(rng, 1e-4), "authors", like=smaller)
+def like(num_steps: int, width: float) -> dict[str, dict[str, torch.Tensor]]:
+    return {"like": foreign.Loop(foreign.VGG6, num_steps, width=width).state_dict()}
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=False)
+
+
+NAMELESS = bntt.SpikingNetwork(
+    {"a": bntt.SpikingBlock(linear(4, 3), bntt.BNTT(3, T), bntt.LIF())}, bntt.Readout(linear(3, 2))
+)
+REFUSED = [
+    (vgg6(num_steps=T, width=WIDTH, norm="bntt-beta"), "authors", {}, "'conv1' has no BNTT"),
+    (NAMELESS, "authors", {}, "'a'"),
+    (bntt.models.mlp(hidden=(3,), num_steps=T), "authors", {}, "'fc1'"),
+    (vgg6(num_steps=T, width=WIDTH, learn_leak=True), "authors", {}, "'conv1' has neurons"),
+    (vgg6(num_steps=T, width=WIDTH, readout="spikes"), "authors", {}, "readout"),
+    (vgg6(num_steps=T, width=WIDTH), "author", {}, "'author'"),
+    (vgg6(num_steps=T, width=WIDTH), "authors", like(T + 1, WIDTH), "steps"),
+    (vgg6(num_steps=T, width=WIDTH), "authors", like(T, 0.25), "shapes"),
+]
+
+
+@each_row("net, layout, options, named", REFUSED)
+def test_what_such_networks_do_not_have_is_refused(net, layout, options, named):
+    with pytest.raises(ValueError, match=named):
+        interop.to_state_dict(net, layout, **options)
