@@ -50,9 +50,24 @@ def help_of(verb: str) -> str:
     return "\n".join(textwrap.fill(line, int(WIDTH)) if len(line) > int(WIDTH) else line.rstrip() for line in lines)
 
 
+REMEDIES = {
+    0: "Nothing: the work is done, or the program that read the output has ended (`| head`).",
+    2: "Read the line on stderr: it names the flag or key, what it takes, and the nearest name.",
+    3: "`bntt data where` lists what was found; `bntt data verify NAME` compares it with its checksums.",
+    4: "The directory is not a run, or a file in it is damaged or from another network: read the line.",
+    5: "Free it and start again with `--resume`; for memory, `bntt train RECIPE --fit-batch 1GiB`.",
+    6: "Lower `train.lr`, or set `train.clip_norm`; the line names the layer and the step.",
+    7: "The numbers were written, but they do not answer the question: read the line.",
+    75: "Another process trains there: wait until it ends, or stop it.",
+    130: "A training saves first (after a second Ctrl-C it has only its last checkpoint): continue with `--resume`. "
+    "Repeat any other command.",
+    143: "A training saves first: continue with `--resume`. Repeat any other command.",
+}
+
+
 def codes(_: list[str]) -> str:
     """Expand to the table of exit codes."""
-    rows = [f"| {code} | {said} | {then} |" for code, (said, then) in main.EXIT_CODES.items()]
+    rows = [f"| {code} | {said} | {REMEDIES[code]} |" for code, said in main.EXIT_CODES.items()]
     return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows])
 
 

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import pytest
 
 from bntt.cli import console
-from bntt.cli import data as cli_data
 from bntt.cli import main as cli
 from bntt.cli.data import FrameFlags
 from bntt.data import catalog
@@ -26,9 +25,6 @@ def test_prepare_verify_where(tmp_path, cache, capsys):
     assert "mnist: 20 + 10 images of 1x28x28, 10 classes, source modified" in capsys.readouterr().out
     assert cli.main(["data", "verify", "mnist"]) == 0
     assert capsys.readouterr().out.count("unchanged") == 2
-    assert cli.main(["data", "verify", "mnist", "--from", str(source)]) == 0
-    assert cli.main(["data", "verify", "mnist", "--from", str(tmp_path)]) == 3, "nothing was prepared from it"
-    capsys.readouterr()
     assert cli.main(["data", "where"]) == 0
     out = capsys.readouterr().out
     assert "fashion-mnist-bundled: built in" in out
@@ -40,7 +36,7 @@ def test_prepare_verify_where(tmp_path, cache, capsys):
     assert "has changed since it was prepared" in capsys.readouterr().err
 
 
-def test_progress_counts_every_image(tmp_path, monkeypatch):
+def test_progress_counts_every_image(tmp_path, monkeypatch, capsys):
     told = []
 
     @contextmanager
@@ -50,43 +46,8 @@ def test_progress_counts_every_image(tmp_path, monkeypatch):
     monkeypatch.setattr(console, "progress", progress)
     root = fakes.write_image_folder(tmp_path / "mine")
     assert cli.main(["data", "prepare", "images", "--from", str(root)]) == 0
-    assert told == [("preparing images", done, 12) for done in range(1, 13)]
-
-
-def test_image_folders(tmp_path, capsys):
-    root = fakes.write_image_folder(tmp_path / "mine")
-    assert cli.main(["data", "prepare", "images", "--from", str(root)]) == 0
-    assert cli.main(["data", "verify", "images", "--from", str(root)]) == 0
-    assert cli.main(["data", "where"]) == 0
     assert "images: 8 + 4 images of 3x8x8, 2 classes, source unchecked" in capsys.readouterr().out
-
-
-REFUSED = [
-    (["prepare", "mnist"], "mnist is not here: bntt data prepare mnist --from PATH"),
-    (["prepare", "mnist", "--from", "/nonexistent"], "/nonexistent does not exist"),
-    (["verify", "mnist"], "mnist is not prepared"),
-    (["verify", "images"], "images is not prepared"),
-    (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
-    (["prepare", "mnist", "--steps", "3"], "mnist: --steps are for recordings"),
-    (["prepare", "dvs-cifar10"], "dvs-cifar10 is not prepared with these frames: bntt data prepare dvs-cifar10 --from"),
-    (["prepare", "n-mnist", "--steps", "0"], "frames of n-mnist: num_steps must be"),
-    (["verify", "n-mnist"], "n-mnist is not prepared"),
-    (["simulate", "images", "--from", "x"], "recordings of your own images need a folder: --to"),
-    (["simulate", "fashion-mnist-bundled", "--seed", "-1"], "--seed must be from 0 to 2**63 - 1, got -1"),
-]
-
-
-def test_refusals(capsys):
-    for args, message in REFUSED:
-        assert cli.main(["data", *args]) == 3, args
-        assert message in capsys.readouterr().err, args
-
-
-def test_help_has_an_example(capsys):
-    for verb in cli_data.VERBS:
-        with pytest.raises(SystemExit):
-            cli.main(["data", verb, "--help"])
-        assert f"Example: bntt data {verb}" in capsys.readouterr().out
+    assert told == [("preparing images", done, 12) for done in range(1, 13)]
 
 
 def test_flags_become_a_framing():
@@ -97,26 +58,24 @@ def test_flags_become_a_framing():
     assert FrameFlags().framing("n-mnist") == Framing(Binning(20, 34, 34)), "no more than the sensor has"
     assert recipe_for("n-mnist").data.frames.size == 34
     assert FrameFlags().framing("mnist") is None
-    with pytest.raises(DataError, match="--fit pad needs --size"):
-        FrameFlags(fit="pad", mode="rgb").framing("images")
-    with pytest.raises(DataError, match="size must be from 1"):
-        FrameFlags(size=0).framing("images")
-    with pytest.raises(DataError, match="--mode are for a folder of your own images"):
-        FrameFlags(mode="rgb").framing("mnist")
+    for flags, name, named in (
+        ({"fit": "pad", "mode": "rgb"}, "images", "--size"),
+        ({"size": 0}, "images", "size"),
+        ({"mode": "rgb"}, "mnist", "--mode"),
+    ):
+        with pytest.raises(DataError, match=named):
+            FrameFlags(**flags).framing(name)
 
 
-@pytest.mark.parametrize("verb", ["prepare", "verify"])
-def test_help_and_errors_list_the_datasets(verb, capsys, monkeypatch):
+def test_help_and_errors_list_the_datasets(capsys, monkeypatch):
     monkeypatch.setitem(catalog.DATASETS, "mine", catalog.DATASETS["mnist"])
     prepared = [name for name, dataset in catalog.DATASETS.items() if not dataset.make]
-    with pytest.raises(SystemExit):
-        cli.main(["data", verb, "--help"])
-    assert ",".join(prepared) in capsys.readouterr().out
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["data", verb, "minst"])
-    assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert all(name in said for name in prepared)
+    for argument, code in (("--help", 0), ("minst", 2)):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["data", "prepare", argument])
+        assert caught.value.code == code
+        said = "".join(capsys.readouterr())
+        assert all(name in said for name in prepared)
 
 
 @pytest.mark.slow
@@ -140,34 +99,28 @@ def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, c
     assert (tmp_path / "events-test-2.png").stat().st_size > 1000
 
 
-def test_a_damaged_set_hides_no_other(cache, capsys):
+def test_a_damaged_set_hides_no_other_and_where_finds_what_was_simulated(cache, capsys):
     (cache / "mnist").mkdir(parents=True)
     (cache / "mnist" / "manifest.json").write_text("{")
-    assert cli.main(["data", "where"]) == 0
-    out = capsys.readouterr().out
-    assert "mnist: " in out
-    assert "manifest.json is damaged" in out
-    assert "tiny-imagenet: not here" in out
-
-
-def test_where_finds_what_was_simulated(cache, capsys):
     assert cli.main(["data", "simulate", "fashion-mnist-bundled", "--recordings", "20"]) == 0
     (cache / "simulated" / "fashion-mnist-bundled").rename(cache / "simulated" / "fashion-mnist")
+    capsys.readouterr()
     assert cli.main(["data", "where"]) == 0
-    assert f"fashion-mnist-simulated: not prepared, found in {cache}/simulated/fashion-mnist" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "manifest.json is damaged" in out
+    assert "tiny-imagenet: not here" in out
+    assert f"fashion-mnist-simulated: not prepared, found in {cache}/simulated/fashion-mnist" in out
 
 
 def test_what_frames_do_not_hold_is_told(tmp_path, capsys):
     root = fakes.write_recordings(tmp_path / "set")
     one = b"#!AER-DAT2.0\r\n" + 300 * bytes([0, 0, 1, 2, 0, 0, 0, 5]) + bytes([0, 0, 128, 0, 0, 0, 0, 6])
     (root / "cat" / "cat_0.aedat").write_bytes(one)
-    flags = ["--steps", "4", "--size", "16"]
-    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags]) == 0
-    said = (
-        "3,000 events, all counted; cells of 16 bits; 7.5% of the frames are empty; 1 words of the files are not events"
-    )
-    assert said in capsys.readouterr().out
-    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--beyond", "saturate"]) == 0
-    assert "3,000 events, 45 of them not counted, as their cells were full; cells of 8" in capsys.readouterr().out
-    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--cells", "binary"]) == 0
-    assert "3,000 events, cells hold 0 or 1; cells of 8 bits" in capsys.readouterr().out
+    for flags, said in (
+        ([], "cells of 16 bits; 7.5% of the frames are empty; 1 words"),
+        (["--beyond", "saturate"], "3,000 events, 45 of them not counted"),
+        (["--cells", "binary"], "cells hold 0 or 1; cells of 8 bits"),
+    ):
+        command = ["data", "prepare", "dvs-cifar10", "--from", str(root), "--steps", "4", "--size", "16", *flags]
+        assert cli.main(command) == 0
+        assert said in capsys.readouterr().out

@@ -1,76 +1,135 @@
-"""The verbs that declarations make."""
+"""The verbs that declarations make, with what the drill does not try."""
 
 import csv
 import io
 import json
 import shutil
 
+import pytest
+
+from bntt.analysis import LossBudgetError
 from bntt.cli import main as cli
 from tests.trained import copied_run, trained_run
 
 
-def test_refusals(capsys, tmp_path):
-    run, file = str(trained_run().path), tmp_path / "afile"
-    file.touch()
-    for args, code, message in (
-        (["drift", "/nonexistent"], 4, "is not a run directory"),
-        (["drift", run, "--layer", "conv9"], 2, "no layer 'conv9' that holds statistics: choose one of conv1"),
-        (["drift", run, "--images", "0"], 2, "--images must be 1 or more, got 0"),
-        (["drift", run, "--json", "--csv"], 2, "choose one"),
-        (["drift", run, "--out", str(file)], 2, f"{file} cannot be a folder to write, because {file} is a file"),
-        (["drift", run, "--out", str(file / "there")], 2, f"because {file} is a file"),
-        (["train", "demo", "--root", str(file)], 2, f"because {file} is a file: name another"),
-        (["train", "demo", "--or-resume", "--root", str(file)], 2, f"because {file} is a file"),
-        (["demo", "--root", str(file)], 2, f"because {file} is a file"),
-        (["import", run, "--model", "vgg9", "--root", str(file)], 2, f"because {file} is a file"),
-        (["report", run, "--out", str(file / "page.html")], 2, f"because {file} is a file"),
-        (["data", "simulate", "fashion-mnist-bundled", "--to", str(file / "there")], 2, f"because {file} is a file"),
-        (["data", "show", "demo", "--picture", "out.jpg"], 2, "--picture out.jpg: the name must end in .png, .pdf"),
-        (["drift", run, "--device", "cuda:9"], 5, "cuda"),
-    ):
-        assert cli.main(args) == code, args
-        assert message in capsys.readouterr().err, args
+@pytest.fixture
+def asked(capsys):
+    """Runs a verb, whose exit code is expected; what it prints."""
+
+    def asked(*command, code=0):
+        capsys.readouterr()
+        assert cli.main([*map(str, command)]) == code
+        return capsys.readouterr()
+
+    return asked
 
 
-def test_files_go_elsewhere_when_asked(tmp_path, capsys):
-    run = trained_run().path
-    assert cli.main(["drift", str(run), "--images", "20", "--out", str(tmp_path / "there")]) == 0
-    assert {file.name for file in (tmp_path / "there").iterdir()} == {"drift.json", "drift.png"}
-    assert f"written: {tmp_path / 'there' / 'drift.json'}" in capsys.readouterr().out.replace("\n", "")
+def test_files_go_elsewhere_when_asked(tmp_path, asked):
+    run, there = trained_run().path, tmp_path / "there"
+    said = asked("drift", run, "--images", "20", "--out", there)
+    assert {file.name for file in there.iterdir()} == {"drift.json", "drift.png"}
+    assert f"written: {there / 'drift.json'}" in said.out.replace("\n", "")
     other = shutil.copytree(run, tmp_path / "other")
-    for directory, out, note in (
-        (run, "there", ""),
-        (other, "there", "other runs or weights)"),
-        (run, "there", "other runs or weights)"),
-        (other, "", ""),
-        (run, "other", "other runs or weights)"),  # what it has of itself
+    for directory, out, replaces in (
+        (run, ["--out", there], False),
+        (other, ["--out", there], True),
+        (other, [], False),
+        (run, ["--out", other], True),  # what it has of itself
     ):
-        assert cli.main(["drift", str(directory), "--images", "20", *(["--out", str(tmp_path / out)] * bool(out))]) == 0
-        said = capsys.readouterr().err
-        assert note in said, (directory, said)
-        assert bool(note) == ("replaces" in said)
+        assert ("replaces" in asked("drift", directory, "--images", "20", *out).err) == replaces
 
 
-def test_other_options_than_the_recipes_need_a_folder_for_the_files(tmp_path, capsys):
-    run, there = copied_run(tmp_path).path, tmp_path / "there"
-    asked = ["drift", str(run), "--images", "20", "-s", "compute.backend=reference"]
-    assert cli.main(asked) == 2
-    assert "measured with -s compute.backend=reference: name another folder, --out FOLDER" in capsys.readouterr().err
-    assert cli.main([*asked, "--estimate"]) == 0
+def test_other_options_than_the_recipes_are_kept_with_the_numbers(run, tmp_path, asked):
+    asked("drift", run, "--images", "20", "-s", "compute.backend=reference", "--out", tmp_path / "there")
     assert not (run / "drift.json").exists()
-    assert cli.main([*asked, "--out", str(there)]) == 0
-    assert json.loads((there / "drift.json").read_text())["measured_with"] == {"copy": {"compute.backend": "reference"}}
-    assert cli.main(["drift", str(run), "-s", "train.lr=1"]) == 2
-    assert "-s train.lr: a trained run is measured as it was trained; what may be set is data.root, " in (
-        capsys.readouterr().err
-    )
+    kept = json.loads((tmp_path / "there" / "drift.json").read_text())
+    assert kept["measured_with"] == {"copy": {"compute.backend": "reference"}}
 
 
-def test_nothing_stands_among_the_numbers(tmp_path, capsys):
-    command = ["drift", str(trained_run().path), "--images", "20", "--out", str(tmp_path)]
-    assert cli.main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["layers"]
-    assert cli.main([*command, "--csv"]) == 0
-    head, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+def test_nothing_stands_among_the_numbers(tmp_path, asked):
+    command = ["drift", trained_run().path, "--images", "20", "--out", tmp_path]
+    assert json.loads(asked(*command, "--json").out)["layers"]
+    head, *rows = csv.reader(io.StringIO(asked(*command, "--csv").out))
     assert rows
     assert {len(row) for row in rows} == {len(head)}
+
+
+def test_an_evaluation_says_what_it_replaces(run, asked):
+    few = ["evaluate", run, "--images", "50"]
+    assert "replaces" not in asked(*few, "--draws", "2").err
+    assert "evaluation-50-images.json" in asked(*few, "--draws", "1", "--format", "svg", "--csv").err
+    assert (run / "evaluation-50-images.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_some_images_of_another_split_are_kept_beside(run, asked):
+    out = asked("evaluate", run, "--split", "validation", "--images", "30", "--num-steps", "2").out
+    assert "validation accuracy" in out
+    name = "evaluation-validation-2-steps-truncate-30-images"
+    kept = json.loads((run / f"{name}.json").read_text())
+    assert (kept["steps"], kept["images"], kept["draws"], kept["arguments"]["images"]) == (2, 30, 2, 30)
+    assert (run / f"{name}.png").exists()
+    assert not (run / "evaluation.json").exists()
+
+
+def test_an_ann_has_one_step(tmp_path, asked):
+    ann = copied_run(tmp_path, network={"neuron": "relu", "norm": "none", "num_steps": 1}, encoder={"name": "expected"})
+    for flags in (["--exit"], ["--num-steps", "2", "--longer", "hold"]):
+        assert "ANN" in asked("evaluate", ann.path, *flags, code=2).err
+    assert "ANN" in asked("evaluate", ann.path).out
+    assert (ann.path / "evaluation.png").exists()
+
+
+def test_a_recipe_that_was_edited_is_refused_before_any_data_is_read(run, asked):
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('name = "fashion-mnist-bundled"', 'name = "cifar10"'))
+    for command in (["evaluate", run], ["train", run, "--resume"]):
+        assert "data.name" in asked(*command, code=4).err
+
+
+def test_a_damaged_checkpoint(run, asked):
+    path = run / "checkpoints" / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "best.safetensors" in asked("evaluate", run, code=4).err
+
+
+def test_an_exit_is_chosen_kept_and_used(run, asked):
+    asked("exit", run, "--draws", "1", "--threshold", "0.9")
+    kept = json.loads((run / "exit.json").read_text())
+    asked("evaluate", run, "--exit", "--draws", "1")
+    evaluated = json.loads((run / "evaluation-exit.json").read_text())
+    assert len(evaluated["accuracy_over_time"]) == kept["steps"]
+    assert evaluated["accuracy"] == pytest.approx(kept["chosen"]["test_accuracy"])
+
+
+def test_a_threshold_that_nothing_reaches_is_told_once(run, asked):
+    assert asked("exit", run, "--draws", "1", "--threshold", "99").err.count("99") == 1
+    assert json.loads((run / "exit.json").read_text())["steps"] == 1
+
+
+@pytest.mark.slow
+def test_each_image_by_itself_needs_no_gamma(tmp_path, asked):
+    run = copied_run(tmp_path, network={"norm": "bn"}).path
+    assert "--per-sample" in asked("exit", run, code=2).err
+    assert asked("exit", run, "--per-sample", "--draws", "1", "--csv").out.startswith("criterion,threshold,")
+    assert (run / "exit-per-sample.png").is_file()
+    assert not (run / "exit.json").exists()
+
+
+def test_a_loss_that_cannot_be_kept(run, monkeypatch, asked):
+    def refuse(*args):
+        raise LossBudgetError("no threshold loses at most 0.5 points")
+
+    monkeypatch.setattr("bntt.analysis.exit.early_exit.choose_exit", refuse)
+    assert "no threshold loses" in asked("exit", run, "--draws", "1", code=7).err
+
+
+def test_epochs_as_a_table_and_as_comma_separated_values(tmp_path, asked):
+    run = trained_run()
+    rows = list(csv.DictReader(io.StringIO(asked("log", run.path, "--csv").out)))
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    for row, of in zip(rows, run.rows(), strict=True):
+        assert float(row["validation_loss"]) == of["validation_loss"] > 0
+        assert float(row["gamma/conv1"]) == of["gamma"]["conv1"]
+    assert f"{run.rows()[-1]['validation_loss']:.4f}" in asked("log", run.path).out
+    (tmp_path / "recipe.toml").write_text("")
+    assert "metrics.jsonl" in asked("log", tmp_path, code=4).err

@@ -8,57 +8,65 @@ import pytest
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.runs.training.requests import Interrupted
+from tests.rows import each_row
 
 INT, TERM, HUP, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
-STOPPED = "bntt: stopped by {}; it is saved\n"
 
 
-def run(work, monkeypatch):
-    def verb():
-        """Works."""
-        work()
+@pytest.fixture
+def run(monkeypatch):
+    """Runs some work as a verb; its exit code."""
 
-    monkeypatch.setitem(cli.GROUPS["train"], "work", verb)
-    return cli.main(["work"])
+    def run(work):
+        def verb():
+            """Works."""
+            work()
 
+        monkeypatch.setitem(cli.GROUPS["train"], "work", verb)
+        return cli.main(["work"])
 
-def test_the_first_signal_is_the_wish_and_gives_the_code(monkeypatch, capsys):
-    for sent, wished in (
-        ([], None),
-        ([INT], INT),
-        ([HUP, TERM, HUP], HUP),
-        ([INT, TERM, HUP], INT),
-        ([TERM, INT], TERM),
-    ):
-
-        def work(sent=sent, wished=wished):
-            with signals.deferred() as requests:
-                for number in sent:
-                    signal.raise_signal(number)
-                assert (requests.stop, requests.save) == (wished, False)
-                if wished:
-                    raise Interrupted(wished, "it is saved")
-
-        assert run(work, monkeypatch) == {None: 0, INT: 130}.get(wished, 143), sent
-        assert capsys.readouterr().err == (STOPPED.format(wished.name) if wished else "")
+    return run
 
 
-def test_the_second_ctrl_c_ends_at_once(monkeypatch, capsys):
-    for sent in ([INT, INT], [TERM, INT, INT], [INT, HUP, INT]):
-        reached = []
+@each_row(
+    "sent, wished, code",
+    [
+        ([], None, 0),
+        ([INT], INT, 130),
+        ([HUP, TERM, HUP], HUP, 143),
+        ([INT, TERM, HUP], INT, 130),
+        ([TERM, INT], TERM, 143),
+    ],
+)
+def test_the_first_signal_is_the_wish_and_gives_the_code(sent, wished, code, run, capsys):
+    def work():
+        with signals.deferred() as requests:
+            for number in sent:
+                signal.raise_signal(number)
+            assert (requests.stop, requests.save) == (wished, False)
+            if wished:
+                raise Interrupted(wished, "it is saved")
 
-        def work(sent=sent, reached=reached):
-            with signals.deferred():
-                for number in sent:
-                    signal.raise_signal(number)
-                    reached.append(number)
-
-        assert run(work, monkeypatch) == 130, sent
-        assert reached == sent[:-1]
-        assert capsys.readouterr().err == "bntt: interrupted\n"
+    assert run(work) == code
+    assert capsys.readouterr().err == (f"bntt: stopped by {wished.name}; it is saved\n" if wished else "")
 
 
-def test_to_save_is_wished_again_after_it_was_done(monkeypatch):
+@each_row("sent", [[INT, INT], [TERM, INT, INT], [INT, HUP, INT]])
+def test_the_second_ctrl_c_ends_at_once(sent, run, capsys):
+    reached = []
+
+    def work():
+        with signals.deferred():
+            for number in sent:
+                signal.raise_signal(number)
+                reached.append(number)
+
+    assert run(work) == 130
+    assert reached == sent[:-1]
+    assert capsys.readouterr().err == "bntt: interrupted\n"
+
+
+def test_to_save_is_wished_again_after_it_was_done(run):
     def work():
         with signals.deferred() as requests:
             for _ in range(2):
@@ -66,31 +74,25 @@ def test_to_save_is_wished_again_after_it_was_done(monkeypatch):
                 assert (requests.stop, requests.save) == (None, True)
                 requests.save = False
 
-    assert run(work, monkeypatch) == 0
+    assert run(work) == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(TERM, 143), (INT, 130)])
-def test_a_wish_that_comes_too_late_for_the_training_ends_what_follows(number, code, monkeypatch):
+@each_row("number, error, code", [(TERM, None, 143), (INT, None, 130), (TERM, OSError("the disk is full"), 5)])
+def test_a_wish_that_comes_too_late_ends_what_follows_and_an_error_is_told_instead(number, error, code, run, capsys):
     def work():
         with signals.deferred():
             signal.raise_signal(number)
+            if error:
+                raise error
         raise AssertionError("it went on")
 
-    assert run(work, monkeypatch) == code
+    capsys.readouterr()
+    assert run(work) == code
+    assert not error or capsys.readouterr().err == f"bntt: {error}\n"
 
 
-def test_an_error_is_told_whatever_was_wished(monkeypatch, capsys):
-    def work():
-        with signals.deferred():
-            signal.raise_signal(TERM)
-            raise OSError("the disk is full")
-
-    assert run(work, monkeypatch) == 5
-    assert capsys.readouterr().err == "bntt: the disk is full\n"
-
-
-@pytest.mark.parametrize("trained", [False, True])
-def test_an_end_is_not_disturbed_by_another_signal(trained, monkeypatch, capsys):
+@each_row("trained", [False, True])
+def test_an_end_is_not_disturbed_by_another_signal(trained, run, capsys):
     ended = []
 
     def work():
@@ -104,12 +106,12 @@ def test_an_end_is_not_disturbed_by_another_signal(trained, monkeypatch, capsys)
             signal.raise_signal(HUP)
             ended.append(True)
 
-    assert run(work, monkeypatch) == 143
+    assert run(work) == 143
     assert ended == [True]
-    assert capsys.readouterr().err == (STOPPED.format("SIGTERM") if trained else "bntt: terminated (SIGTERM)\n")
+    assert ("it is saved" in capsys.readouterr().err) == trained
 
 
-def test_an_end_that_was_dropped_begins_again_with_a_later_signal(monkeypatch, capsys):
+def test_an_end_that_was_dropped_begins_again_with_a_later_signal(run, monkeypatch, capsys):
     """Code in C may drop the exception."""
     times = iter([0.0, 0.0, signals.PATIENCE, signals.PATIENCE + 1, signals.PATIENCE + 1])
     monkeypatch.setattr(signals.time, "monotonic", lambda: next(times))
@@ -121,7 +123,7 @@ def test_an_end_that_was_dropped_begins_again_with_a_later_signal(monkeypatch, c
         signal.raise_signal(HUP)
         raise AssertionError("it went on")
 
-    assert run(work, monkeypatch) == 143
+    assert run(work) == 143
     assert capsys.readouterr().err == "bntt: terminated (SIGHUP)\n"
 
 
@@ -140,49 +142,32 @@ def mine():
         signal.signal(number, before[number])
 
 
-@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
-def test_handlers_are_given_back(error, mine, monkeypatch):
+@each_row("error, code", [(None, 0), (OSError("x"), 5), (KeyboardInterrupt(), 130)])
+def test_handlers_are_given_back(error, code, mine, run):
     def work():
         assert mine not in map(signal.getsignal, (INT, TERM, HUP, USR1))
         if error:
             raise error
 
-    if error is ValueError:
-        with pytest.raises(error):
-            run(work, monkeypatch)
-    else:
-        run(work, monkeypatch)
+    assert run(work) == code
 
 
-def test_without_main_nothing_is_handled(mine):
-    with signals.deferred() as requests:
-        assert signal.getsignal(TERM) is mine
-    assert (requests.stop, requests.save) == (None, False)
-
-
-def test_outside_the_main_thread_nothing_is_handled(mine, monkeypatch):
+def test_outside_the_main_thread_and_without_main_nothing_is_handled(mine, run):
     codes = []
 
     def work():
-        with signals.deferred():
+        with signals.deferred() as requests:
             assert signal.getsignal(TERM) is mine
+        assert (requests.stop, requests.save) == (None, False)
 
-    thread = threading.Thread(target=lambda: codes.append(run(work, monkeypatch)))
+    work()
+    thread = threading.Thread(target=lambda: codes.append(run(work)))
     thread.start()
     thread.join()
     assert codes == [0]
 
 
-def test_a_handler_of_a_library_in_c_is_left_alone(mine, monkeypatch):
+def test_a_handler_of_a_library_in_c_is_left_alone(mine, run, monkeypatch):
     """Python could not give it back."""
     monkeypatch.setattr(signals.signal, "getsignal", lambda number: None)
-    assert run(lambda: monkeypatch.undo(), monkeypatch) == 0
-
-
-def test_windows(monkeypatch, capsys):
-    """It has neither SIGHUP nor SIGUSR1, and SIGBREAK for a console that is closed: the number of another here."""
-    monkeypatch.delattr(signal, "SIGHUP")
-    monkeypatch.delattr(signal, "SIGUSR1")
-    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR2, raising=False)
-    assert run(lambda: signal.raise_signal(signal.SIGUSR2), monkeypatch) == 143
-    assert capsys.readouterr().err.startswith("bntt: terminated (")
+    assert run(lambda: monkeypatch.undo()) == 0

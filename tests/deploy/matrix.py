@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 
-import bntt
-from bntt.deploy import DeployError, Description, Runtime, describe, onnx_graph
+from bntt.deploy import DeployError, Runtime, describe, onnx_graph
 from bntt.models import MODELS
-from bntt.nn import NORMS, SpikingClassifier
-from tests.deploy.networks import BATCH, classifier, steps_of
+from bntt.nn import NORMS
+from tests.deploy.networks import BATCH, classifier, library, session, steps_of
 
 CODINGS = ("poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence")
 RULES, RESETS = ("after", "before"), ("soft", "hard")
-INDEX = np.array([4, 0, 9])
-NOISE = {"seed": 5, "draw": 7}
+NOISE = {"seed": 5, "draw": 7, "index": np.array([4, 0, 9])}
 
 
 class Case(NamedTuple):
@@ -49,38 +45,21 @@ class Outcome(NamedTuple):
     refused: str = ""
 
 
-@torch.no_grad()
 def outcome(case: Case) -> Outcome:
     model, samples, shape = classifier(case.model, case.coding, norm=case.norm, fire=case.rule, reset=case.reset)
     try:
         made = describe(model, input_shape=shape)
     except DeployError as error:
         return Outcome(refused=str(error))
-    exact = copy.deepcopy(model).double()
-    exact.network.compute = bntt.Compute("reference")
-    index = torch.from_numpy(INDEX)
-    logits = exact.advance(torch.from_numpy(samples).double(), steps=model.encoder.num_steps, index=index, **NOISE)[
-        0
-    ].numpy()
-    whole = [
-        Runtime(made, dtype).trace(samples.astype(dtype), index=INDEX, **NOISE) for dtype in ("float64", "float32")
-    ]
-    found = [*whole, by_onnx(made, model, samples)]
-    return Outcome(
-        *(float(np.abs(one - logits).max()) for one in found), spoke=bool(np.ptp(logits[-1], axis=0).max() > 0)
-    )
-
-
-def by_onnx(made: Description, model: SpikingClassifier, samples: np.ndarray) -> np.ndarray:
-    """Logits after each step, of one graph with all of them."""
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx_graph.build(made).SerializeToString(), settings)
+    logits, _ = library(model, samples, **NOISE)
+    found = [Runtime(made, dtype).trace(samples.astype(dtype), **NOISE) for dtype in ("float64", "float32")]
     x = samples
     if made.encoder.kind not in onnx_graph.CONSTANT:
-        drawn = model.encoder(torch.from_numpy(samples), index=torch.from_numpy(INDEX), **NOISE)
+        drawn = model.encoder(torch.from_numpy(samples), **NOISE | {"index": torch.from_numpy(NOISE["index"])})
         x = drawn.reshape(made.num_steps, BATCH, *made.input_shape).float().numpy()
-    return session.run(["logits_over_time"], {"input": x})[0]
+    found.append(session(made).run(["logits_over_time"], {"input": x})[0])
+    distances = (float(np.abs(one - logits).max()) for one in found)
+    return Outcome(*distances, spoke=bool(np.ptp(logits[-1], axis=0).max() > 0))
 
 
 TIE = 1e-4

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 
+import bntt
+from bntt.deploy import Description, onnx_graph
 from bntt.models import MODELS
 from bntt.nn import ENCODERS, BlockState, SpikingClassifier
 from tests.contracts.test_models import SHAPES
@@ -60,3 +64,20 @@ def membranes_of(state: Any) -> list[np.ndarray]:
 def last(membrane: torch.Tensor) -> np.ndarray:
     values = membrane.detach().numpy()
     return values[:, None, None] if values.ndim == 2 else np.moveaxis(values, 1, -1)
+
+
+@torch.no_grad()
+def library(model: SpikingClassifier, samples: np.ndarray, **noise: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Logits after every step and membranes after the last, in float64 and plain PyTorch."""
+    exact = copy.deepcopy(model).double()
+    exact.network.compute = bntt.Compute("reference")
+    steps, index = model.encoder.num_steps, torch.from_numpy(noise.pop("index"))
+    logits, state = exact.advance(torch.from_numpy(samples).double(), steps=steps, index=index, **noise)
+    return logits.numpy(), membranes_of(state.blocks)
+
+
+def session(made: Description, **options: Any) -> onnxruntime.InferenceSession:
+    """ONNX Runtime with a network's graph."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(onnx_graph.build(made, **options).SerializeToString(), settings)

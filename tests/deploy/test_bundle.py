@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 from dataclasses import fields, is_dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,29 +74,25 @@ def test_weights_in_bfloat16_leave_as_they_are():
 def test_nothing_is_written_over_that_no_reader_would_open(tmp_path):
     made = export(pretrained(), path := tmp_path / "x")
     before = path.read_bytes()
-    for name, value, said in (
-        ("input_shape", (1, 28.0, 28), r"input_shape\[1\] is 28.0, which is no int"),
-        ("classes", tuple(range(10)), r"classes\[0\] is 0, which is no str"),
-        ("provenance", {"epoch": np.int64(3)}, "provenance is .*, which is no dict"),
+    for name, value in (
+        ("input_shape", (1, 28.0, 28)),
+        ("classes", tuple(range(10))),
+        ("provenance", {"epoch": np.int64(3)}),
     ):
         object.__setattr__(changed := replace(made), name, value)  # what a user without our type checks can make
-        for write in (export, partial(export, target="nir")):
-            with pytest.raises(DeployError, match=said):
-                write(changed, path)
+        for target in ("bundle", "nir"):
+            with pytest.raises(DeployError, match=name):
+                export(changed, path, target)
     assert path.read_bytes() == before
 
 
 @each_row("weights", bundle.WEIGHT_TYPES)
 def test_arrays_in_any_order_of_memory_are_written_as_they_are(weights, tmp_path):
     made = describe(pretrained())
-    turned = [
-        replace(
-            node,
-            scale=np.asfortranarray(node.scale),
-            weights=replace(node.weights, values=np.asfortranarray(node.weights.values)),
-        )
-        for node in made.nodes
-    ]
+    turned = []
+    for node in made.nodes:
+        values = replace(node.weights, values=np.asfortranarray(node.weights.values))
+        turned.append(replace(node, scale=np.asfortranarray(node.scale), weights=values))
     bundle.write(made, tmp_path / "x", weights)
     bundle.write(replace(made, nodes=tuple(turned)), tmp_path / "y", weights)
     assert same(bundle.read(tmp_path / "x"), bundle.read(tmp_path / "y"))
@@ -119,18 +114,13 @@ def test_narrow_weights_are_near_and_small(tmp_path):
     assert sizes["float16"] < 0.53 * sizes["float32"]
 
 
-def test_weights_that_a_type_cannot_hold_are_refused(tmp_path):
+@each_row("weights, dtype, beyond", [("float16", np.float32, 1e6), ("int8", np.float64, 1e42)])
+def test_weights_that_a_type_cannot_hold_are_refused(weights, dtype, beyond, tmp_path):
     made = describe(pretrained())
-    huge = replace(made.nodes[0], weights=replace(made.nodes[0].weights, values=made.nodes[0].weights.values + 1e6))
-    with pytest.raises(DeployError, match=r"nodes\.0\.weights\.values has numbers beyond the range of float16"):
-        export(replace(made, nodes=(huge, *made.nodes[1:])), tmp_path / "x", weights="float16")
-    wider = replace(made.nodes[0].weights, values=made.nodes[0].weights.values.astype(np.float64) + 1e42)
-    with pytest.raises(DeployError, match=r"nodes\.0\.weights\.values has numbers beyond the range of float32"):
-        bundle.write(
-            replace(made, nodes=(replace(made.nodes[0], weights=wider), *made.nodes[1:])), tmp_path / "x", "int8"
-        )
-    with pytest.raises(ValueError, match="unknown target 'bundel'"):
-        export(made, tmp_path / "x", "bundel")
+    first, *others = made.nodes
+    huge = replace(first.weights, values=first.weights.values.astype(dtype) + dtype(beyond))
+    with pytest.raises(DeployError, match=r"nodes\.0\.weights\.values"):
+        export(replace(made, nodes=(replace(first, weights=huge), *others)), tmp_path / "x", weights=weights)
     assert not list(tmp_path.iterdir())
 
 
@@ -172,59 +162,62 @@ def padded(size):
 
 
 HOSTILE = [
-    (put("nodes", 0, "reads", value=3), r"'conv1': it reads nodes \[3\], and is node 0"),
-    (put("nodes", 0, "reads", value="x"), r"it\.nodes\[0\]\.reads is 'x', which is no int"),
-    (put("nodes", 0, "scale", value="no such"), r"it\.nodes\[0\]\.scale is 'no such'"),
-    (put("nodes", 0, "weights", "stride", value=[0, 1]), r"stride\[0\] is 0, which is no int from 1"),
-    (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "its neurons would be"),
-    (put("nodes", 0, "weights", "padding", value=[10**40, 1]), "which is no int"),
-    (padded(1 << 14), "all values up to it 1,0"),
-    (put("nodes", 0, "neurons", "rule", value="never"), "'never', which is no"),
-    (put("input_shape", value=[1, 1 << 30, 1 << 30]), "its neurons would be"),
-    (put("encoder", "num_steps", value=1 << 30), "num_steps is 1073741824, which is no int from 1 to 1048576"),
-    (put("encoder", "std", value=[0]), "std above 0"),
-    (put("surprise", value=1), "which is no Description"),
-    (put("nodes", value=[]), "a network ends in a readout"),
-    (put("classes", value=["one"]), r"the readout gives \[10, 1, 1\], and 1 classes"),
-    (array("nodes.1.scale", lambda old: old * np.nan), "'conv2': its scale has numbers that are not finite"),
-    (array("nodes.1.scale", lambda old: old[:1]), r"'conv2': its scale is float64 \[1, 16\], expected \[8, 16\]"),
-    (array("nodes.0.neurons.threshold", lambda old: 0 * old), "would fire at rest"),
-    (array("nodes.4.weights.values", lambda old: old[:, 1:]), "its weights .*1567. .* do not fit"),
-    (array("nodes.0.shift", lambda old: old.astype(complex).real > 0), "its shift is bool"),
-    (lambda tree, arrays, notes: notes.update(format="bundle 2"), "has format bundle 2, this version reads bundle 1"),
-    (lambda tree, arrays, notes: tree.clear(), "which is no Description"),
+    (put("nodes", 0, "reads", value=3), "conv1"),
+    (put("nodes", 0, "reads", value="x"), r"nodes\[0\]\.reads"),
+    (put("nodes", 0, "scale", value="no such"), r"nodes\[0\]\.scale"),
+    (put("nodes", 0, "weights", "stride", value=[0, 1]), r"stride\[0\]"),
+    (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "conv1"),
+    (put("nodes", 0, "weights", "padding", value=[10**40, 1]), r"padding\[0\]"),
+    (padded(1 << 14), "conv1"),
+    (put("nodes", 0, "neurons", "rule", value="never"), r"nodes\[0\]"),
+    (put("input_shape", value=[1, 1 << 30, 1 << 30]), "conv1"),
+    (put("encoder", "num_steps", value=1 << 30), "num_steps"),
+    (put("encoder", "std", value=[0]), "std"),
+    (put("surprise", value=1), "Description"),
+    (put("nodes", value=[]), "readout"),
+    (put("classes", value=["one"]), "classes"),
+    (array("nodes.1.scale", lambda old: old * np.nan), "'conv2': its scale"),
+    (array("nodes.1.scale", lambda old: old[:1]), "'conv2': its scale"),
+    (array("nodes.0.neurons.threshold", lambda old: 0 * old), "threshold"),
+    (array("nodes.4.weights.values", lambda old: old[:, 1:]), "its weights"),
+    (array("nodes.0.shift", lambda old: old.astype(complex).real > 0), "its shift"),
+    (lambda tree, arrays, notes: notes.update(format="bundle 2"), "bundle 2"),
+    (lambda tree, arrays, notes: tree.clear(), "Description"),
 ]
+"""Changes that keep the checksum right, and the part that a refusal names."""
 
 
-def test_what_is_no_bundle_is_refused_in_words(tmp_path):
+def damaged(whole: bytes) -> list[bytes]:
+    """The bytes of a bundle, changed or cut."""
+    return [whole[:-1], whole[:40], b"", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]]
+
+
+def test_what_is_no_bundle_is_refused_by_its_part(tmp_path):
     path = tmp_path / "x.safetensors"
     export(pretrained(), path)
     whole = path.read_bytes()
-    for change, said in HOSTILE:
+    for change, part in HOSTILE:
         path.write_bytes(whole)
         rewritten(path, change)
-        with pytest.raises(BundleError, match=said) as refused:
+        with pytest.raises(BundleError, match=part) as refused:
             bundle.read(path)
         assert str(path) in str(refused.value)
-        assert len(str(refused.value)) < 700
-    damaged = {
-        whole[:-1]: "its bytes are not those",
-        whole[:40]: "its header cannot be read",
-        b"": "its header cannot be read",
-        whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]: "its bytes are not those",
-    }
-    for content, said in damaged.items():
+    for content in damaged(whole):
         path.write_bytes(content)
-        with pytest.raises(BundleError, match=said):
+        with pytest.raises(BundleError, match=str(path)):
             bundle.read(path)
-    with pytest.raises(BundleError, match="does not exist"):
+    with pytest.raises(BundleError, match="nothing"):
         bundle.read(tmp_path / "nothing")
 
 
-def test_a_description_takes_no_arguments_of_its_making(tmp_path):
+def test_arguments_that_do_not_go_together(tmp_path):
     made = describe(pretrained())
-    with pytest.raises(DeployError, match="a description has its classes, input shape and pictures"):
-        export(made, tmp_path / "x", classes=["a"])
-    for shape, said in (((2, 4, 4), r"pictures are \[1 or 3, H, W\]"), ((0, 4, 4), r"pictures.shape\[0\] is 0")):
-        with pytest.raises(DeployError, match=said):
-            replace(made, pictures=Pictures(shape))
+    for target, options, error, named in (
+        ("bundle", {"classes": ["a"]}, DeployError, "classes"),
+        ("bundel", {}, ValueError, "bundel"),
+        ("onnx", {"weights": "int8"}, DeployError, "int8"),
+        ("nir", {"weights": "int8"}, DeployError, "int8"),
+    ):
+        with pytest.raises(error, match=named):
+            export(made, tmp_path / "x", target, **options)
+    assert not list(tmp_path.iterdir())

@@ -155,19 +155,12 @@ def test_too_many_steps_are_an_error_that_says_how_to_begin_anew(rng):
 def test_a_layer_refuses_samples_before_time(rng):
     norm = bntt.BNTT(3, num_steps=T)
     norm.path = "bn"
-    layer, square = interop.as_layer(norm), torch.randn(T, T, 3, 2, 2, generator=rng)
-    for x in (torch.randn(2, T, 3, 2, 2, generator=rng), torch.randn(T + 1, T, 3, 2, 2, generator=rng), square, square):
+    for batch in (1, 2, T + 1):
         with pytest.raises(ValueError, match="'bn'"):
-            layer(x)
-    expected = norm(square, Call())[0]
-    layer(drive(rng))
-    assert torch.equal(layer(square), expected)  # such as the last batch of an epoch
-    with pytest.raises(ValueError, match="'bn'"):
-        layer(square[:2])
-    told = interop.as_layer(norm, time_first=True)
-    assert torch.equal(told(square), expected)
-    assert torch.equal(told(square[:2]), expected[:2])
-    assert interop.as_layer(bntt.LayerNorm(3))(square[:2]).shape == (2, T, 3, 2, 2)
+            interop.as_layer(norm)(torch.randn(batch, T, 3, 2, 2, generator=rng))
+    x = drive(rng)
+    assert torch.equal(interop.as_layer(norm, time_first=True)(x[:2]), norm(x, Call())[0][:2])
+    assert interop.as_layer(bntt.LayerNorm(3))(x[:2]).shape == x[:2].shape
 
 
 def test_norms_that_look_ahead_refuse_to_train_a_step_at_a_time(rng):

@@ -91,11 +91,8 @@ def prepare(
         allow_modified_data: continue if a published checksum differs; results are then marked.
     """
     from bntt.data.catalog import prepare as prepare_dataset
-    from bntt.data.samples import DATASETS
 
     framing = frames.framing(name)
-    if DATASETS[name].formats and (download or allow_modified_data):
-        raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
     with console.progress(f"preparing {name}") as progress:
         folder, manifest = prepare_dataset(
             name, source, framing=framing, download=download, allow_modified=allow_modified_data, progress=progress
@@ -143,19 +140,18 @@ def simulate(
     console.line(f"simulated {recordings:,} recordings of {name}, {size / 1e9:.2f} GB, in {folder}")
 
 
-def verify(name: tyro.conf.Positional[str], source: Annotated[Path | None, tyro.conf.arg(name="from")] = None) -> None:
-    """Compare a prepared dataset with the checksums recorded when it was prepared.
+def verify(name: tyro.conf.Positional[str]) -> None:
+    """Compare all that was prepared of a dataset with the checksums recorded when it was prepared.
 
     Example: bntt data verify cifar10
 
     Args:
         name: the dataset.
-        source: what it was prepared from; by default all that was prepared under this name is verified.
     """
     from bntt.data.catalog import prepared_folders
     from bntt.data.prepared import cache_root, verify_prepared
 
-    found = dict(prepared_folders(name, source))
+    found = dict(prepared_folders(name))
     if not found:
         raise DataError(f"{name} is not prepared (looked in {cache_root()}): bntt data prepare {name} --from PATH")
     for folder, manifest in found.items():

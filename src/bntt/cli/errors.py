@@ -25,31 +25,18 @@ MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of me
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 EXIT_CODES = {
-    0: ("ok", "Nothing: the work is done, or the program that read the output has ended (`| head`)."),
-    2: ("usage or recipe", "Read the line on stderr: it names the flag or key, what it takes, and the nearest name."),
-    3: ("data", "`bntt data where` lists what was found; `bntt data verify NAME` compares it with its checksums."),
-    4: ("checkpoint", "The directory is not a run, or a file in it is damaged or from another network: read the line."),
-    5: (
-        "resource (disk, memory, device, another process of many)",
-        "Free it and start again with `--resume`; for memory, `bntt train RECIPE --fit-batch 1GiB`.",
-    ),
-    6: ("numbers not finite", "Lower `train.lr`, or set `train.clip_norm`; the line names the layer and the step."),
-    7: (
-        "a result that cannot be used",
-        "The numbers were written, but they do not answer the question: read the line.",
-    ),
-    75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
-    130: (
-        "interrupted (Ctrl-C)",
-        "A training saves first (after a second Ctrl-C it has only its last checkpoint): continue with `--resume`. "
-        "Repeat any other command.",
-    ),
-    143: (
-        "terminated (SIGTERM, SIGHUP)",
-        "A training saves first: continue with `--resume`. Repeat any other command.",
-    ),
+    0: "ok",
+    2: "usage or recipe",
+    3: "data",
+    4: "checkpoint",
+    5: "resource (disk, memory, device, another process of many)",
+    6: "numbers not finite",
+    7: "a result that cannot be used",
+    75: "run directory in use",
+    130: "interrupted (Ctrl-C)",
+    143: "terminated (SIGTERM, SIGHUP)",
 }
-"""Exit codes of the verbs: what each means, and what to do."""
+"""Exit codes of the verbs, and what each means."""
 ERRORS = {
     2: "UsageError RecipeError ArgumentError LaunchError OtherSettingsError DeployError",
     3: "DataError",

@@ -52,12 +52,10 @@ def export(
     from bntt.runs.open_run import load_run
 
     name = str(run) if run else pretrained or DEFAULT
-    part = _part_of_run(out.resolve()) if out and out.is_file() else ""
     console.refuse(
         (run and pretrained, "RUN and --pretrained: choose one"),
         (not (out or run), f"--out FILE is needed where no run is named: {name} comes with the package"),
         (out and out.is_dir(), f"--out {out} is a directory: name the file to write, such as {out}/bundle.safetensors"),
-        (part, f"--out {out} is a run's {part}, which the export would replace: name another file"),
         (
             lossy and (not run or to != "nir"),
             "--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN",
@@ -69,7 +67,9 @@ def export(
     loaded = load_run(run, overrides=overrides) if run else None
     made = describe_run(loaded) if loaded else describe_pretrained(name)
     if lossy and loaded:
-        found = constant_of(loaded, made, lambda by, right: console.line(f"{by:>8}: {right:.1%} right"))
+        found = constant_of(loaded, made)
+        for by, right in found.accuracies.items():
+            console.line(f"{by:>8}: {right:.1%} right")
         console.line(f"constant by {found.by}, of {found.samples:,} validation images")
         made = found.description
     ending = {"bundle": "safetensors", "nir": "nir"}.get(to, "onnx")
@@ -83,10 +83,7 @@ def export(
         without = "without PyTorch (bntt-runtime): python -m bntt_runtime"
         console.line("run it: bntt predict IMAGE --bundle {0}; {1} {0} IMAGE".format(quote(str(path)), without))
     else:
-        console.line(
-            "it takes no pictures: run it in Python by bntt.deploy.Runtime(FILE).run(samples), or .step one step at a "
-            "time (docs/how-to/exporting.md)"
-        )
+        console.line("it takes no pictures: run it in Python by bntt.deploy.Runtime(FILE).run(samples)")
     try:
         with console.progress("measuring the card") as report:
             card = card_of_run(loaded, made, Progress(report)) if loaded else card_of_pretrained(name, made)
@@ -94,14 +91,6 @@ def export(
         console.line(f"no card: {error}")
     else:
         console.section(card.title, card.section())
-
-
-def _part_of_run(path: Path) -> str:
-    """Return what a file is to a run; "" if it is no part of one, as an earlier export."""
-    if path.parent.name == "checkpoints":
-        return "checkpoint"
-    inside = (path.parent / "recipe.toml").is_file() and path.suffix in (".toml", ".json", ".jsonl")
-    return path.name if inside else ""
 
 
 def import_file(
@@ -137,7 +126,6 @@ def import_file(
     """
     from bntt.runs.directory import check_folders
     from bntt.runs.imported import import_network
-    from bntt.runs.recipe.file import values_of
     from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
@@ -166,7 +154,4 @@ def import_file(
     if data:
         console.line(f"run directory: {path}; measure it: bntt evaluate {path}")
     else:
-        made_by = {**values_of(network, changed_only=True), "leak": network.leak}
-        del made_by["name"]
-        call = f"bntt.models.{network.name}({', '.join(f'{key}={value!r}' for key, value in made_by.items())})"
-        console.line(f"written: {path}; bntt.load_checkpoint reads it into {call}, with the sizes of your data")
+        console.line(f"written: {path}; bntt.load_checkpoint reads it into a network of bntt.models.{network.name}")

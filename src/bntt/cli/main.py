@@ -36,12 +36,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "report": {"log": log, "report": report, "show": show, "list": list_names},
 }
 """Verbs that are not measurements, as the help groups them; measurements join "measure"."""
-GONE = {
-    "bench": "bench has left the package: run `python -m benchmarks` in a checkout of the source",
-    "card": "card is no verb: `bntt export RUN` prints it; in Python, bntt.measure('card', RUN) measures it",
-    "equivalence": "equivalence is no verb: the study section-3.3 has it; in Python, bntt.measure('equivalence', RUN)",
-}
-"""What took the place of a verb that the version before had."""
+NO_VERBS = ("card", "equivalence")
+"""Measurements that are not verbs: ``bntt export`` prints a card, and the study section-3.3 has the equivalence."""
 for _verb in (*(call for group in GROUPS.values() for call in group.values()), *data.VERBS.values()):
     # joins the lines of a paragraph, since tyro would keep some breaks
     inspect.unwrap(_verb).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(_verb.__doc__ or ""))
@@ -49,19 +45,19 @@ for _verb in (*(call for group in GROUPS.values() for call in group.values()), *
 
 def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:
     """Return every verb, as the help groups them."""
-    measured = {name: verb(one) for name, one in MEASUREMENTS.items() if name not in GONE}
+    measured = {name: verb(one) for name, one in MEASUREMENTS.items() if name not in NO_VERBS}
     return GROUPS | {"measure": GROUPS["measure"] | measured}
 
 
 def verbs() -> dict[str, Callable[..., None]]:
-    """Return every verb: those that train, show or move files, and one for each measurement that has not gone."""
+    """Return every verb: those that train, show or move files, and one for each measurement."""
     return {name: call for group in grouped_verbs().values() for name, call in group.items()}
 
 
 DESCRIPTION = f"""\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
-{textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, (said, _) in EXIT_CODES.items())}.", 78)}
+{textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, said in EXIT_CODES.items())}.", 78)}
 bntt --with my_parts.py VERB loads your own parts from a file or a package
 (repeatable; see docs/how-to/extending.md). --debug shows the traceback of an error."""
 
@@ -101,7 +97,7 @@ def _run(args: list[str]) -> None:
     if verb and not verb.startswith("-") and verb not in (known := verbs()):
         near = difflib.get_close_matches(verb, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        raise console.UsageError(GONE.get(verb) or f"unknown verb {verb!r}; {hint}")
+        raise console.UsageError(f"unknown verb {verb!r}; {hint}")
     if console.rank() is not None and verb != "train" and not asks_help:
         raise console.UsageError(f"{verb} runs in one process: only train runs in several; leave out torchrun")
     if args == ["--version"]:

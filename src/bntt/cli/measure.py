@@ -121,8 +121,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
 
 
 def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) -> Sequence[LoadedRun | OpenedRecipe]:
-    """Open a recipe, or runs with their data; warn of networks that look untrained."""
-    from bntt.analysis import looks_untrained
+    """Open a recipe, or runs with their data."""
     from bntt.runs.measure import check_destination, check_measurable
     from bntt.runs.open_run import load_run, open_recipe
 
@@ -137,6 +136,4 @@ def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) 
         check_measurable(measurement, loaded.facts, arguments, run)
         with console.status("opening the data"):
             _ = loaded.data
-        if looks_untrained(loaded.model.network):
-            console.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
     return found

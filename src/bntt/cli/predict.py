@@ -39,7 +39,6 @@ def predict(
     seed: int = 0,
     invert: bool = False,
     json: bool = False,
-    csv: bool = False,
     picture: Path | None = None,
 ) -> None:
     """Classify files: print the class, the confidence after each step, and the step from which the class stays.
@@ -47,7 +46,7 @@ def predict(
     The default network comes with the package and knows the ten kinds of clothes of Fashion-MNIST, as 28x28 grey
     images, light on dark. An image is converted to the network's mode and size: cropped or padded as the run's images
     were (data.fit, if it has a data.size), otherwise scaled as a whole. Its EXIF orientation is applied. The output
-    lists these changes, except with --csv.
+    lists these changes.
 
     A run trained on recordings of events takes recordings in its format (data.frames), and makes frames as in training.
 
@@ -63,7 +62,6 @@ def predict(
         seed: seed of the noise.
         invert: show the negative: for dark-on-light images and a network that learned light on dark.
         json: print all classes and exact numbers as JSON.
-        csv: print them as comma-separated values, a row for each file and step.
         picture: also draw the images next to their confidence over time, as .png, .pdf or .svg. Of a recording it draws
             the number of events of each cell.
     """
@@ -75,39 +73,23 @@ def predict(
         (not images, "name one image or more: bntt predict IMAGE..."),
         (not 1 <= draws <= MOST_DRAWS, f"--draws must be from 1 to {MOST_DRAWS}, got {draws}"),
         (not 0 <= seed < 1 << 63, f"--seed must be from 0 to 2**63 - 1, got {seed}"),
-        (json and csv, "--json and --csv: choose one"),
         (sum(map(bool, (run, pretrained, bundle))) > 1, "--run, --pretrained and --bundle: choose one"),
         (overrides and not run, "-s changes the recipe of a run: name one, --run"),
     )
     if picture:
         check_picture(picture)
-        console.refuse(
-            (len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer"),
-            (
-                picture.resolve() in {image.resolve() for image in images},
-                f"--picture {picture} is an image to predict, which the drawing would replace: name another file",
-            ),
-        )
+        console.refuse((len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}"))
     if not (run or bundle):
         check_pretrained(pretrained or DEFAULT)
     of = predictor_of(run, pretrained or DEFAULT, bundle, draws, overrides)
     shown = [of.read(path, invert) for path in images]
     pairs = []
-    with console.aside(json or csv), console.progress("predicting") as report:
+    with console.aside(json), console.progress("predicting") as report:
         for one in shown:
             pairs.append((one, of.predict(one.sample, seed, draws)))
             report(len(pairs), len(shown))
     if json:
         _print_json(pairs, of, seed, draws)
-    elif csv:
-        columns = [f"confidence {name}" for name in of.classes]  # a class may be named "file" or "step"
-        console.as_csv(
-            [
-                {"file": one.path, "step": step, **dict(zip(columns, confidence, strict=True))}
-                for one, found in pairs
-                for step, confidence in enumerate(found.confidence.tolist(), start=1)
-            ]
-        )
     else:
         console.line(f"network: {of.title}")
         for one, found in pairs:
@@ -115,7 +97,7 @@ def predict(
     if picture is not None:
         rows = [(one.path.name, one.pixels, found) for one, found in pairs]
         save_figure(prediction_figure(rows, LEADING), picture)
-        if not (json or csv):
+        if not json:
             console.line(f"written: {picture}")
 
 

@@ -3,7 +3,7 @@
 ============================== ============================================ ==================================
 signal                         anywhere                                     within :func:`deferred`
 ============================== ============================================ ==================================
-SIGTERM, SIGHUP, SIGBREAK      :class:`Terminated`, exit code 143           a request to stop; again: nothing
+SIGTERM, SIGHUP                :class:`Terminated`, exit code 143           a request to stop; again: nothing
 SIGINT (Ctrl-C)                ``KeyboardInterrupt``, exit code 130         a line and a request to stop; again:
                                                                             at once, as anywhere
 SIGUSR1                        a line on standard error                     a request to save
@@ -133,7 +133,6 @@ def _say(text: str) -> None:
 
 
 def _handlers() -> list[tuple[int, Handler]]:
-    """List the signals of this platform: Windows has SIGBREAK, sent when a console is closed, and no SIGHUP."""
-    ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _on_terminate)
-    wanted = {**ending, "SIGINT": _on_interrupt, "SIGUSR1": _on_save_request}
+    """List the signals of this platform: Windows has no SIGHUP and no SIGUSR1."""
+    wanted = {"SIGTERM": _on_terminate, "SIGHUP": _on_terminate, "SIGINT": _on_interrupt, "SIGUSR1": _on_save_request}
     return [(getattr(signal, name), handler) for name, handler in wanted.items() if hasattr(signal, name)]

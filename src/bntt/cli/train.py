@@ -137,7 +137,6 @@ def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> Non
     )
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.curves import save_curves
-    from bntt.runs.training.epoch_log import updates_to_forget
     from bntt.runs.training.estimate import modelled, shares_of_steps
     from bntt.runs.training.start import check_shareable, load_initial_weights, load_teacher, open_ann
     from bntt.runs.training.train import train_run
@@ -165,12 +164,6 @@ def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> Non
         f"images; {_describe(recipe)}{f', by {many} processes' if many > 1 else ''}"
     )
     console.line(describe_backend(recipe, data, model))
-    if settings.average:
-        console.line(
-            "the moving average of the weights is validated, kept as the best, and tested; for the first "
-            f"{updates_to_forget(settings.average):,} updates over 5 % of it are the initial weights: until then its "
-            "accuracy says little, and silent layers are not reported"
-        )
     with signals.deferred() as requests:
         how: dict[str, Any] = {"resume": start.resumes, "device": device, "forget_best": forget_best}
         records = train_run(recipe, data, run, requests=requests, processes=processes, **how)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -118,13 +118,7 @@ def _constant(layer: Layer, by: str) -> Layer:
     return replace(layer, scale=scale, shift=shift, weights=weights, neurons=neurons, gamma=None, driven=(0, 0))
 
 
-def choose_constant(
-    description: Description,
-    validation: Iterable[Any],
-    *,
-    seed: int = 0,
-    tell: Callable[[str, float], None] = lambda by, accuracy: None,
-) -> Constant:
+def choose_constant(description: Description, validation: Iterable[Any], *, seed: int = 0) -> Constant:
     """Return a network made constant in time, in the way with the highest accuracy on validation samples.
 
     If several are equally accurate, the first wins.
@@ -134,7 +128,6 @@ def choose_constant(
         validation: batches ``(samples, labels)``, or ``(samples, labels, places)``, read once for each candidate: a
             DataLoader, a :class:`~bntt.data.SampleLoader` or a list; not the test samples.
         seed: seed of the encoder's noise, the same for all candidates.
-        tell: called with each candidate's name and its accuracy.
 
     Raises:
         DeployError: as :func:`make_constant`, or if there are no samples.
@@ -150,7 +143,6 @@ def choose_constant(
     for by in (EXACT, *candidates(description)):
         made = description if by == EXACT else make_constant(description, by)
         accuracies[by], count = accuracy(made, validation, seed)
-        tell(by, accuracies[by])
     best = max((by for by in accuracies if by != EXACT), key=lambda by: accuracies[by])
     told = {
         "constant": f"scale and shift by their {best}, hard reset; {accuracies[best]:.4f} right of {count} validation "
@@ -409,8 +401,6 @@ def export(
     classes: Sequence[str] = (),
     input_shape: Sequence[int] | None = None,
     pictures: Pictures | None = None,
-    lossy: Literal["constant"] | None = None,
-    validation: Iterable[Any] | None = None,
 ) -> Description:
     """Write a trained network in a format for use elsewhere, and return its description.
 
@@ -423,9 +413,6 @@ def export(
             and, if nothing changes over time, for other frameworks (:mod:`bntt.deploy.nir.graph`).
         weights: "float32", "float16", or "int8" with a step size for each output channel; ONNX and NIR have float32.
         classes, input_shape, pictures: see :func:`~bntt.deploy.describe`.
-        lossy: "constant" writes a different network, one that other frameworks can read: that of
-            :func:`~bntt.deploy.choose_constant`.
-        validation: batches of samples and labels on which that network is chosen; they are read several times.
 
     Returns:
         The description, with its weights before any rounding; :class:`~bntt.deploy.Runtime` reads them as written.
@@ -449,9 +436,5 @@ def export(
         given = classes or input_shape is not None or pictures is not None
         require(not given, "a description has its classes, input shape and pictures: leave out these arguments")
         typed(Description, made := model)  # its provenance may have changed
-    fits = (lossy, validation is None) in ((None, True), ("constant", False))
-    require(fits, f"lossy={lossy!r}: lossy='constant' and validation=, batches of samples and labels, go together")
-    if validation is not None:
-        made = choose_constant(made, validation).description
     write(made, Path(path), **({"weights": weights} if target == "bundle" else {}))
     return made

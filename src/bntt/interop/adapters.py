@@ -53,13 +53,11 @@ class Layer(_Adapter):
     """A norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
 
     An input ``[B, T, C, ...]`` would be normalised along the wrong axis, so the layer refuses an input whose first axis
-    is not T. If the first input has B = T, its shape cannot show which axis is time: the layer refuses it too, until
-    another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes any input.
+    is not T. A norm without steps, such as ``LayerNorm``, takes any input.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
-        time_first: declare that the first axis is time. The layer then does not check it, and an input of fewer than T
-            steps is the first ones.
+        time_first: do not check the first axis: an input of fewer than T steps is the first ones.
 
     Raises:
         TypeError: if it is no norm of this library's form.
@@ -74,22 +72,16 @@ class Layer(_Adapter):
     def __init__(self, norm: nn.Module, *, time_first: bool = False) -> None:
         super().__init__(norm)
         self.time_first = time_first
-        self._seen = False  # an input whose shape says that time is first
 
     def forward(self, x: Float[Tensor, "S B C *space"]) -> Float[Tensor, "S B C *space"]:
         """Normalise all T steps, or with ``time_first`` the first S of them."""
         check_tensor(x, "a norm", "a current [T, B, C, ...]")
-        shape, total = x.shape, getattr(self.norm, "num_steps", None)
-        if not self.time_first and total is not None and len(shape) > 1:
-            turned = shape[0] != total
-            if turned or (shape[1] == total and not self._seen):
-                begins = f"{shape[0]}" if turned else f"{shape[0]} and {shape[1]}: time or samples may be first"
-                raise ValueError(
-                    f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with "
-                    f"{begins}: as_layer takes all steps, time first; x.transpose(0, 1) turns [B, T, C, ...], and "
-                    f"as_layer(norm, time_first=True) says that time is first, and takes fewer steps"
-                )
-            self._seen = True
+        total = getattr(self.norm, "num_steps", None)
+        if not self.time_first and total not in (None, len(x)):
+            raise ValueError(
+                f"the norm{_named(self.norm)} has {total} time steps, and its input is {[*x.shape]}: as_layer takes "
+                f"all steps, time first (x.transpose(0, 1) turns [B, T, C, ...]); with time_first=True also fewer"
+            )
         y: Tensor = self.norm(x, Call(), None)[0]
         return y.to(x.dtype) if x.is_floating_point() else y
 

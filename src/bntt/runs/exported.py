@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -41,9 +41,9 @@ def provenance(run: LoadedRun) -> dict[str, str]:
     }
 
 
-def constant_of(run: LoadedRun, made: Description, tell: Callable[[str, float], None]) -> Constant:
+def constant_of(run: LoadedRun, made: Description) -> Constant:
     """Make a run's description constant in time: the candidate that is most accurate on its validation samples."""
-    return choose_constant(made, run.loader("validation", at_most=MOST_VALIDATED), seed=run.seed, tell=tell)
+    return choose_constant(made, run.loader("validation", at_most=MOST_VALIDATED), seed=run.seed)
 
 
 def describe_pretrained(name: str) -> Description:

@@ -65,11 +65,13 @@ def test_the_names_of_a_graph_are_those_of_the_layers():
         *("a", "fires", "c", "b", "scaled", "meet.sum1", "meet.sum", "meet", "last")
     ]
     assert [node.reads for node in made.nodes if isinstance(node, Sum)] == [(3, 4), (5, 1)]
-    with pytest.raises(DeployError, match=r"encoder=Encoder\('direct', num_steps=8\)"):
-        from_nir(residual_net())
-    for steps in (0, 1 << 30):
-        with pytest.raises(DeployError, match="num_steps"):
-            from_nir(residual_net(), encoder=Encoder("frames", steps))
+    for encoder, named in (
+        (None, "encoder="),
+        (Encoder("frames", 0), "num_steps"),
+        (Encoder("frames", 1 << 30), "num_steps"),
+    ):
+        with pytest.raises(DeployError, match=named):
+            from_nir(residual_net(), encoder=encoder)
 
 
 def test_an_encoder_and_classes_take_the_place_of_the_graphs():
@@ -77,7 +79,7 @@ def test_an_encoder_and_classes_take_the_place_of_the_graphs():
     found = from_nir(graph.build(made), encoder=Encoder("direct", 8), classes="abcdefghij")
     assert (found.encoder.kind, found.classes[9]) == ("direct", "j")
     assert same(found.nodes, made.nodes)
-    with pytest.raises(DeployError, match=r"metadata scale is float64 \[8, 16\], expected \[9, 16\]"):
+    with pytest.raises(DeployError, match="metadata scale"):
         from_nir(graph.build(made), encoder=Encoder("direct", 9))
 
 
@@ -115,63 +117,48 @@ def looped() -> nir.NIRGraph:
     return made
 
 
+def behind(node: nir.NIRNode) -> nir.NIRGraph:
+    return chain(conv(), node)
+
+
 REFUSED = [
-    (lambda: chain(linear(4), cuba(), shape=(36,)), r"'n1' \(CubaLIF\): the library has no such part, but Input"),
-    (lambda: chain(nir.Conv1d(6, np.ones((1, 1, 3)), 1, 0, 1, 1, np.zeros(1))), r"'n0' \(Conv1d\): the library has no"),
-    (lambda: chain(residual_net()), r"'n0' \(NIRGraph\): the library has no such part"),
-    (lambda: chain(linear()), r"'n0' \(Linear\): it reads an image: a Flatten must stand before it"),
-    (lambda: chain(flat(), linear(2, 35)), r"'n1': its weights \[2, 35\] .* do not fit \[1, 6, 6\]"),
-    (lambda: chain(flat(), linear(), conv()), r"'n2' \(Conv2d\): it reads features, and a convolution needs an image"),
-    (
-        lambda: chain(nir.Flatten({"input": None}, 1, -1), linear()),
-        r"'n0' \(Flatten\): it flattens from 1 to -1: all of 3",
-    ),
-    (lambda: chain(conv(padding="same", stride=2)), r"'n0' \(Conv2d\): its padding is 'same', which is not the same"),
-    (
-        lambda: chain(conv(stride=0)),
-        r"'n0' \(Conv2d\): its stride is \[0, 0\], expected one or two whole numbers from 1",
-    ),
-    (lambda: chain(conv(groups=2)), r"'n0': .* in 2 groups do not fit"),
-    (
-        lambda: chain(flat(), lif(36, v_threshold=np.arange(1.0, 37.0)), linear()),
-        r"'n1': its scale is float64 \[3, 1\]|its threshold is float64 \[1, 36\], expected",
-    ),
-    (lambda: chain(pool(stride=ONE), flat(), linear()), r"'n0' \(AvgPool2d\): it pools \(2, 2\) by steps of \(1, 1\)"),
-    (lambda: chain(conv(), pool(padding=ONE)), r"'n1' \(AvgPool2d\): .* padded by \(1, 1\)"),
-    (lambda: chain(pool()), r"the readout gives \[1, 3, 3\], and 1 classes"),
-    (lambda: chain(conv(), nir.I(np.ones((1, 6, 6)))), r"'n1' \(I\): a Threshold must follow it"),
-    (
-        lambda: soft_net(-0.2),
-        r"'back_reset' \(Scale\): it leads back -0.2, expected minus its leak times its .*: -0.15",
-    ),
-    (lambda: soft_net(-0.15, 1e-4), r"'back_reset' \(Scale\): .* minus its threshold, as a Delay follows, .*: -0.3"),
-    (lambda: soft_net(-0.15, r=1.5), r"'back_reset' .*, expected minus .*, over the gain of membrane: -0.2"),
-    (lambda: soft_net(-0.3, 2e-4), r"'late' \(Delay\): it must delay neurons by one step, 0.0001 s"),
-    (lambda: chain(conv(), nir.Delay(np.full((1, 6, 6), 1e-4))), r"'n1' \(Delay\): it must delay neurons by one step"),
-    (
-        lambda: chain(conv(), lif(1, 6, 6, v_reset=0.1)),
-        r"'n1' \(LIF\): its v_reset is not 0, to which the library's neurons",
-    ),
-    (lambda: chain(conv(), lif(1, 6, 6, v_leak=0.1)), r"'n1' \(LIF\): its v_leak must be 0"),
-    (lambda: chain(conv(), lif(1, 6, 6, tau=5e-5)), r"'n1' \(LIF\): .* its tau at least dt = 0.0001"),
-    (lambda: chain(conv(), lif(1, 6, 6, v_threshold=0.0)), r"'n1' \(LIF\): its threshold must be above 0"),
-    (lambda: chain(conv(), lif(1, 6, 6, tau=np.nan)), r"'n1' \(LIF\): its tau .* all finite"),
-    (
-        lambda: chain(conv(), lif(1, 6, 6, v_threshold=np.arange(1.0, 7.0))),
-        r"'n1' \(LIF\): its v_threshold is .*, expected one number for all neurons, or for each channel",
-    ),
-    (lambda: chain(conv(), lif(1, 6, 5, tau=np.arange(1.0, 6.0))), r"'n1' \(LIF\): its tau is float64 \[1, 6, 5\]"),
-    (dangling, r"'end' \(Linear\): it leads to no output"),
-    (looped, "a loop leads back to it that is no soft reset"),
-    (lambda: chain(shape=(1, 2)), r"'in' \(Input\): its shape is \[1, 2\], expected one step of a sample"),
+    (lambda: chain(linear(4), cuba(), shape=(36,)), r"'n1' \(CubaLIF\)"),
+    (lambda: chain(nir.Conv1d(6, np.ones((1, 1, 3)), 1, 0, 1, 1, np.zeros(1))), r"'n0' \(Conv1d\)"),
+    (lambda: chain(residual_net()), r"'n0' \(NIRGraph\)"),
+    (lambda: chain(linear()), r"'n0' \(Linear\)"),
+    (lambda: chain(flat(), linear(2, 35)), "'n1': its weights"),
+    (lambda: chain(flat(), linear(), conv()), r"'n2' \(Conv2d\)"),
+    (lambda: chain(nir.Flatten({"input": None}, 1, -1), linear()), r"'n0' \(Flatten\)"),
+    (lambda: chain(conv(padding="same", stride=2)), r"'n0' \(Conv2d\): its padding"),
+    (lambda: chain(conv(stride=0)), r"'n0' \(Conv2d\): its stride"),
+    (lambda: chain(conv(groups=2)), "'n0': .* groups"),
+    (lambda: chain(flat(), lif(36, v_threshold=np.arange(1.0, 37.0)), linear()), "'n1'"),
+    (lambda: chain(pool(stride=ONE), flat(), linear()), r"'n0' \(AvgPool2d\)"),
+    (lambda: chain(pool()), "classes"),
+    (lambda: soft_net(-0.2), "'back_reset' .*: -0.15$"),
+    (lambda: soft_net(-0.15, 1e-4), "'back_reset' .*: -0.3$"),
+    (lambda: soft_net(-0.15, r=1.5), "'back_reset' .*: -0.2$"),
+    (lambda: soft_net(-0.3, 2e-4), r"'late' \(Delay\)"),
+    (lambda: behind(pool(padding=ONE)), r"'n1' \(AvgPool2d\)"),
+    (lambda: behind(nir.I(np.ones((1, 6, 6)))), r"'n1' \(I\)"),
+    (lambda: behind(nir.Delay(np.full((1, 6, 6), 1e-4))), r"'n1' \(Delay\)"),
+    (lambda: behind(lif(1, 6, 6, v_reset=0.1)), r"'n1' \(LIF\): its v_reset"),
+    (lambda: behind(lif(1, 6, 6, v_leak=0.1)), r"'n1' \(LIF\): its v_leak"),
+    (lambda: behind(lif(1, 6, 6, tau=5e-5)), r"'n1' \(LIF\): .*tau"),
+    (lambda: behind(lif(1, 6, 6, v_threshold=0.0)), r"'n1' \(LIF\): its threshold"),
+    (lambda: behind(lif(1, 6, 6, tau=np.nan)), r"'n1' \(LIF\): its tau"),
+    (lambda: behind(lif(1, 6, 6, v_threshold=np.arange(1.0, 7.0))), r"'n1' \(LIF\): its v_threshold"),
+    (lambda: behind(lif(1, 6, 5, tau=np.arange(1.0, 6.0))), r"'n1' \(LIF\): its tau"),
+    (dangling, r"'end' \(Linear\)"),
+    (looped, "loop"),
+    (lambda: chain(shape=(1, 2)), r"'in' \(Input\): its shape"),
 ]
 
 
-@each_row("make, said", REFUSED)
-def test_what_the_library_has_not_is_refused_by_name(make, said):
-    with pytest.raises(DeployError, match=said) as refused:
+@each_row("make, named", REFUSED)
+def test_what_the_library_has_not_is_refused_by_name(make, named):
+    with pytest.raises(DeployError, match=named):
         from_nir(make(), encoder=Encoder("direct", 3))
-    assert len(str(refused.value)) < 300
 
 
 def spoiled(name: str, field: str, value) -> nir.NIRGraph:
@@ -185,37 +172,29 @@ def spoiled(name: str, field: str, value) -> nir.NIRGraph:
 
 
 @each_row(
-    "name, field, value, said",
+    "name, field, value, named",
     [
-        ("conv1_norm", "scale", lambda old: 2 * old, "its metadata scale and its numbers differ"),
-        ("conv1_norm", "bias", lambda old: 2 * old, "its metadata shift and its numbers differ"),
-        ("conv1_norm", "shift", lambda old: old[:, :1], r"its metadata shift is float64 \[8, 1\], expected \[8, 16\]"),
-        ("conv1_norm", "gamma", lambda old: "γ", r"its metadata gamma is .*, expected \[8\]"),
-        ("conv1_norm", "weight", lambda old: old + 1, "call it a norm, but it does not scale each channel"),
-        ("conv2_li", "leak", lambda old: old / 2, "its metadata leak and its numbers differ"),
-        ("conv2_li", "threshold", lambda old: old / 2, "its metadata threshold and its numbers differ"),
-        (
-            "conv2_reset",
-            "scale",
-            lambda old: old / 2,
-            "'conv2_reset' .* it leads back -0.475, expected minus its leak times its .*: -0.95",
-        ),
+        ("conv1_norm", "scale", lambda old: 2 * old, "metadata scale"),
+        ("conv1_norm", "bias", lambda old: 2 * old, "metadata shift"),
+        ("conv1_norm", "shift", lambda old: old[:, :1], "metadata shift"),
+        ("conv1_norm", "gamma", lambda old: "γ", "metadata gamma"),
+        ("conv1_norm", "weight", lambda old: old + 1, "metadata"),
+        ("conv2_li", "leak", lambda old: old / 2, "metadata leak"),
+        ("conv2_li", "threshold", lambda old: old / 2, "metadata threshold"),
+        ("conv2_reset", "scale", lambda old: old / 2, ": -0.95"),
     ],
 )
-def test_tables_that_do_not_belong_to_their_nodes_are_refused(name, field, value, said):
-    with pytest.raises(DeployError, match=said):
+def test_tables_that_do_not_belong_to_their_nodes_are_refused(name, field, value, named):
+    with pytest.raises(DeployError, match=f"'{name}' .*{named}"):
         from_nir(spoiled(name, field, value))
 
 
 def test_errors_of_a_file_name_it(tmp_path):
-    nir.write(tmp_path / "x.nir", spoiled("conv1_norm", "weight", lambda old: old + 1))
-    with pytest.raises(DeployError, match=r"x\.nir': 'conv1_norm' \(Conv2d\): its metadata call it a norm"):
-        from_nir(tmp_path / "x.nir")
     nir.write(tmp_path / "y.nir", chain(linear(4), cuba(), shape=(36,)))
     with pytest.raises(DeployError, match=r"y\.nir': 'n1' \(CubaLIF\)"):
         from_nir(str(tmp_path / "y.nir"), encoder=Encoder("direct", 3))
-    with pytest.raises(DeployError, match="dt must be seconds of a step"):
-        from_nir(tmp_path / "x.nir", dt=0)
+    with pytest.raises(DeployError, match="dt"):
+        from_nir(tmp_path / "y.nir", dt=0)
 
 
 def test_a_description_from_a_graph_is_exported_as_any_other(tmp_path):
