@@ -42,25 +42,17 @@ def test_contenders_hold_the_same_weights():
 
 
 def test_a_report_tells_who_did_not_get_there_and_no_folder():
-    def points(*accuracies):
-        return [
+    def training(seed, *accuracies):
+        points = [
             {"updates": 10 * i, "seconds": float(i), "cpu_seconds": 2.0 * i, "accuracy": accuracy}
             for i, accuracy in enumerate(accuracies, 1)
         ]
+        return {"variant": "fused", "seed": seed, "points": points}
 
-    quick, never = (
-        {"variant": "fused", "seed": seed, "points": points(*accuracies)}
-        for seed, accuracies in enumerate([(0.2, 0.4), (0.2, 0.29)])
-    )
-    found = summary(replace(TINY, root="elsewhere"), [quick, never])
-    assert found["to_target"]["fused"] == {
-        "starts": 2,
-        "reached": 1,
-        "seconds": [2.0],
-        "mean_seconds": 2.0,
-        "updates": [20],
-    }
-    assert found["trainings"] == [quick, never]
+    found = summary(replace(TINY, root="elsewhere"), [training(0, 0.2, 0.4), training(1, 0.2, 0.29)])
+    told = {"starts": 2, "reached": 1, "seconds": [2.0], "mean_seconds": 2.0, "updates": [20]}
+    assert found["to_target"]["fused"] == told
+    assert [one["seed"] for one in found["trainings"]] == [0, 1]
     assert "root" not in found["race"], "a path of one machine"
 
 

@@ -119,11 +119,6 @@ def test_facts_are_those_of_the_recipes_and_of_what_is_read():
         assert (DATASETS[name].shape, DATASETS[name].classes) == (shape[1:], classes)
 
 
-def test_a_name_stands_for_one_dataset():
-    with pytest.raises(ValueError, match="there is a dataset 'mnist' already"):
-        DATASETS.add("mnist", DATASETS["mnist"])
-
-
 @pytest.mark.parametrize("name", WAYS)
 def test_prepared_once_and_the_same_from_every_form(name, tmp_path):
     shape, test_images, classes = EXPECTED[name]

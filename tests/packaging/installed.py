@@ -2,8 +2,7 @@
 
 In new environments outside the checkout, by the Python to try, which needs nothing else. The wheel of bntt runs the
 demo and leaves in the folder TRIAL a bundle, a picture, and what ``bntt predict`` says of it; that of bntt-runtime,
-alone and without PyTorch, says the same. Where both are given, they are also installed side by side, and removed in
-turn.
+alone and without PyTorch, says the same. Where both are given, they are also installed side by side.
 """
 
 import json
@@ -18,7 +17,6 @@ DRAWN = f"""
 import bntt; from PIL import Image
 Image.fromarray(bntt.data.fashion_mnist_bundled().test.images[333, 0].numpy()).save({PICTURE!r})
 """
-HOME = "import bntt_runtime; print(bntt_runtime.Runtime.__module__)"
 ONE_CLASS = "import bntt.deploy, bntt_runtime; assert bntt.deploy.Runtime is bntt_runtime.Runtime"
 
 
@@ -76,17 +74,10 @@ def try_runtime(lean: Environment, wheel: Path) -> None:
     print(lean.says("python", "-m", "bntt_runtime", "half", PICTURE, code=4).strip())
 
 
-def try_both(full: Environment, wheel: Path, runtime: Path) -> None:
-    """Side by side: one class, whatever was installed first; and each alone again."""
+def try_both(full: Environment, runtime: Path) -> None:
+    """Side by side they are one class."""
     full.installs(runtime)
     full.says("python", "-c", ONE_CLASS)
-    full.says("pip", "uninstall", "--quiet", "--yes", "bntt")
-    if full.says("python", "-c", HOME).strip() != "bntt_runtime.deploy.runtime.runtime":
-        raise SystemExit("without bntt, the runtime is not its own")
-    full.says("pip", "install", "--quiet", "--no-deps", wheel)
-    full.says("python", "-c", ONE_CLASS)
-    full.says("pip", "uninstall", "--quiet", "--yes", "bntt-runtime")
-    full.says("bntt", "predict", PICTURE, "--bundle", BUNDLE)
 
 
 def main(*wheels: Path, trial: Path) -> None:
@@ -100,7 +91,7 @@ def main(*wheels: Path, trial: Path) -> None:
         if runtimes:
             try_runtime(Environment(Path(place) / "bntt-runtime", trial), *runtimes)
         if others and runtimes:
-            try_both(full, *others, *runtimes)
+            try_both(full, *runtimes)
     print(f"installed and run by Python {sys.version.split()[0]}: {', '.join(one.name for one in wheels)}")
 
 
