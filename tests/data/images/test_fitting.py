@@ -76,7 +76,7 @@ def test_a_run_on_photographs_is_asked_about_one(photographs, tmp_path, capsys, 
     assert main(["data", "prepare", "images", "--from", str(photographs), *flags]) == 0
     assert main(["data", "prepare", "images", "--from", str(photographs), "--size", "9", "--mode", "gray"]) == 0
     assert len(list((tmp_path / "cache").iterdir())) == 2, "the flags are not the recipe's keys"
-    assert main(["data", "verify", "images", "--from", str(photographs)]) == 0
+    assert main(["data", "verify", "images"]) == 0
     assert capsys.readouterr().out.count("unchanged") == 4
     assert main(["predict", str(photographs / "test" / "cat" / "0.png"), "--run", str(tmp_path / "demo")]) == 0
     assert "resized and padded from 40x20 to 8x8" in capsys.readouterr().out
