@@ -64,18 +64,6 @@ def test_the_same_updates_as_ours_resumed_or_not(tmp_path):
         assert same(resumed.model, ours), bare
 
 
-def test_a_loss_of_ones_own_is_minimised(tmp_path):
-    def loss(logits, labels):
-        return torch.nn.functional.multi_margin_loss(logits, labels)
-
-    ours = model()
-    list(Session(ours, loader(), epochs=1, method=METHOD, loss=loss).records())
-    module = Module(model(), METHOD, loss=loss)
-    trainer(tmp_path, 1).fit(module, loader())
-    assert same(module.model, ours)
-    assert not same(ours, model())
-
-
 def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     module = Module(model(), bntt.Method(lr=0.1))
     trainer(tmp_path, 1, limit_train_batches=2).fit(module, loader())

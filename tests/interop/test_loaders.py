@@ -1,12 +1,11 @@
-"""Samples as other libraries give them, and networks by name."""
+"""Samples as other libraries give them."""
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 import bntt
 from bntt import models
-from bntt.data import fashion_mnist_bundled
 
 T = 4
 
@@ -45,19 +44,3 @@ def test_frames_of_int16_train_and_time_first_is_an_error_that_names_the_axis():
         trained(DataLoader(Frames(), batch_size=3, collate_fn=time_first))
     with pytest.raises(ValueError, match="time"):
         classifier()(torch.zeros(T, 3, 2, 8, 8))
-
-
-def test_torchvision_transforms_through_a_data_loader():
-    v2 = pytest.importorskip("torchvision.transforms.v2", reason="torchvision is not here")
-    images = fashion_mnist_bundled().test
-    change = v2.Compose([v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Resize((14, 14))])
-
-    class Changed(TensorDataset):
-        def __getitem__(self, place):
-            image, label = super().__getitem__(place)
-            return change(image), label
-
-    data = Changed(images.images[:60], images.labels[:60])
-    model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), models.mlp(in_features=196, hidden=(8,), num_steps=2))
-    records = list(bntt.Session(model, DataLoader(data, batch_size=20, shuffle=True), epochs=2).records())
-    assert records[-1].samples == 60

@@ -126,9 +126,7 @@ def test_the_paper_s_neurons_are_one_of_theirs(rng):
 
 WHOLE = {
     "DSRIFNode": lambda: neuron.DSRIFNode(T=4),
-    "DSRLIFNode": lambda: neuron.DSRLIFNode(T=4),
     "SlidingPSN": lambda: neuron.SlidingPSN(k=2),
-    "MaskedPSN": lambda: neuron.MaskedPSN(k=2, T=4, step_mode="m"),
     "GatedLIFNode": lambda: neuron.GatedLIFNode(T=4, inplane=6),
 }
 
