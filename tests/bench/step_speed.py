@@ -20,8 +20,8 @@ from bntt.data import fashion_mnist_bundled
 def stepped(net: bntt.SpikingNetwork, x: Tensor) -> Tensor:
     """One step after another."""
     logits, state = net.advance(x[:1])
-    for one in x[1:].split(1):
-        logits, state = net.advance(one, state)
+    for t in range(1, len(x)):
+        logits, state = net.advance(x[t : t + 1], state)
     return logits[-1]
 
 
