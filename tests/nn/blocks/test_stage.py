@@ -17,6 +17,7 @@ from bntt.nn import (
     Measure,
     NoNorm,
     Readout,
+    Residual,
     SpikingBlock,
     SpikingLayer,
     SpikingNetwork,
@@ -49,22 +50,6 @@ class Adaptive(nn.Module):
             u, theta = u - theta * fired, 1 + 0.5 * (theta - 1) + 0.5 * fired
             spikes.append(fired + 0.3 * (u - u.detach()))
         return torch.stack(spikes), self.State(u, theta)
-
-
-class Residual(nn.Module):
-    """What goes in is added to what comes out."""
-
-    def __init__(self, body: SpikingBlock) -> None:
-        super().__init__()
-        self.body = body
-
-    @property
-    def layers(self) -> tuple[SpikingLayer, ...]:
-        return tuple(layer.under("body") for layer in self.body.layers)
-
-    def forward(self, x: Tensor, call: Call = Call(), state=None):
-        y, state = self.body(x, call, state)
-        return x + y, state
 
 
 class Recurrent(nn.Module):
@@ -117,7 +102,7 @@ def network() -> SpikingNetwork:
             "first": SpikingBlock(linear(5, 8), BNTT(8, T), LIF(0.9)),
             "dropped": Dropout(),
             "adaptive": SpikingBlock(linear(8, 8), LayerNorm(8), Adaptive()),
-            "residual": Residual(SpikingBlock(linear(8, 8), BNTT(8, T), LIF(0.8))),
+            "residual": Residual({"body": SpikingBlock(linear(8, 8), BNTT(8, T), LIF(0.8))}),
             "recurrent": Recurrent(linear(8, 8), linear(8, 8), BNTT(8, T), LIF(0.9)),
             "classes": SpikingBlock(linear(8, 4), NoNorm(), LIF(0.9)),
         },
@@ -164,9 +149,9 @@ def test_what_the_kernels_know_is_fused_and_the_plan_says_why_not_the_rest():
 def test_layers_are_listed_by_name():
     net = network()
     assert list(net.layers) == ["first", "adaptive", "residual.body", "recurrent", "classes"]
-    assert net.layers["residual.body"].lif is net.blocks["residual"].body.lif
-    assert net.blocks["residual"].body.norm.path == "residual.body.norm"
-    with pytest.raises(ValueError, match=r"'residual.body'"):
+    assert net.layers["residual.body"].lif is net.blocks["residual"].body["body"].lif
+    assert net.blocks["residual"].body["body"].norm.path == "residual.body.body.norm"
+    with pytest.raises(ValueError, match=r"'residual\.body\.body'"):
         net.blocks["residual"](torch.ones(1, 2, 9))
 
 
