@@ -96,7 +96,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if manifest.check == "simulated" and "simulated" not in label:
         label += " (simulated)"
     if len(train) < len(every):
-        seen, classes = len(train.labels.unique()), len(train.classes)
+        seen, classes = int(train.labels.bincount().count_nonzero()), len(train.classes)
         few = "" if seen == classes else f", with {seen} of the {classes} classes"
         label += f", trained on {len(train):,} of {len(every):,}{few}"
     parts = [in_order(samples, wanted.order) for samples in (train, validation, published.test)]
