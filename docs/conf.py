@@ -24,7 +24,7 @@ extensions = [
     "extension.formulas",
     "extension.folding",
 ]
-exclude_patterns = ["pages", "extension", "**/__pycache__"]
+exclude_patterns = ["pages", "extension", "develop", "**/__pycache__"]
 nitpicky = True
 
 autodoc_mock_imports = list(PEERS)

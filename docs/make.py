@@ -3,11 +3,10 @@
     python docs/make.py                          # every page; those that differ are written
     python docs/make.py --check                  # writes nothing; exit code 1 if a page is not what its maker makes
     python docs/make.py findings claims          # these alone
-    python docs/make.py --measure precision      # measures it anew first; parity too, in a few minutes; of performance
-                                                 # the model of an update's time, the rest by `python -m benchmarks`
+    python docs/make.py --measure parity         # measures it first, in a few minutes
     python docs/make.py --weights RUN NAME       # the files of a trained network that comes with the package
 
-The page of GPUs needs a GPU, or TRITON_INTERPRET=1, and is made when it is named; so is docs/report.html, by make docs.
+docs/report.html is made when it is named, by make docs.
 """
 
 from __future__ import annotations
@@ -22,19 +21,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 PAGES = {
     "claims": "docs/evidence/claims.md",
     "findings": "docs/evidence/findings.md",
-    "temporal": "docs/evidence/temporal.md",
     "zoo": "docs/reference/zoo.md",
     "performance": "docs/evidence/performance.md",
-    "precision": "docs/evidence/precision.md",
     "peers": "quality/peers.md",
     "parity": "quality/parity.md",
-    "readme": "README.md",
     "ten_minutes": "examples/bntt_in_ten_minutes.ipynb",
     "early_exit": "examples/early_exit.ipynb",
 }
 """Where each page is."""
-NAMED = {"gpu": "docs/evidence/gpu.md", "report": "docs/report.html"}
-"""Those that differ from machine to machine, or by the day."""
+NAMED = {"report": "docs/report.html"}
+"""What is not kept in the repository."""
 PICTURES = ROOT / "docs" / "pictures"
 
 
@@ -66,10 +62,8 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := sorted({*asked.pages} - {*PAGES, *NAMED}):
         parser.error(f"no page {unknown[0]!r}: there are {', '.join([*PAGES, *NAMED])}")
-    if asked.measure and (len(asked.pages) != 1 or asked.pages[0] not in ("precision", "parity", "performance")):
-        parser.error(
-            "--measure is for precision, parity or performance: the other pages take runs and make promises as evidence"
-        )
+    if asked.measure and asked.pages != ["parity"]:
+        parser.error("--measure is for parity: the other pages take kept runs and reports as evidence")
     if asked.weights:
         from pages.weights import make as make_weights
 

@@ -13,8 +13,6 @@ ROOT = Path(__file__).parents[2]
 PAGE_OF = {
     "README.md": "index",
     "PAPER.md": "ideas/paper",
-    "CONTRIBUTING.md": "develop/contributing",
-    "CHANGELOG.md": "develop/changelog",
     **{f"quality/{name}.md": f"evidence/{name}" for name in ("robustness", "peers", "parity")},
 }
 """The page that includes a file."""

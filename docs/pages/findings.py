@@ -13,7 +13,7 @@ from bntt.studies.study_result import figures_of
 from bntt.training.schedule import Rates, floor_of_decay
 from pages.claims import recomputed
 from pages.evidence import NOT_RUN, Evidence
-from pages.kept import RUNS, Facts, epochs, introduction, read_json
+from pages.kept import RUNS, Facts, epochs, introduction, read_json, table
 
 CHANGES = "one-"
 """Runs that differ from ``one-base`` in one thing each."""
@@ -73,21 +73,6 @@ def floors() -> Floors:
             seen.add(one)
             found[training].append((floor, last))
     return dict(sorted(found.items(), key=lambda item: mean(floor for floor, _ in item[1])))
-
-
-def floor_rows(found: Floors) -> list[list[str]]:
-    """Tabulate them by training."""
-    rows = []
-    for training, pairs in found.items():
-        expected, last = ([pair[i] for pair in pairs] for i in (0, 1))
-        least, most = _gamma(min(last)), _gamma(max(last))
-        between = f" ({least} to {most})" if least != most else ""
-        rows.append([*training, _gamma(mean(expected)), f"{_gamma(mean(last))}{between}", str(len(last))])
-    return rows
-
-
-def _gamma(value: float) -> str:
-    return f"{value:.3f}" if value > 0.01 else f"{value:.1g}"
 
 
 def floor_figure() -> Figure:
@@ -198,15 +183,6 @@ def attack_rows() -> list[list[str]]:
     return rows
 
 
-def by_margin() -> str:
-    """Say how one network does if each image stops by its margin."""
-    found = read_json(RUNS / "cifar10-small-bd63a9e48c3d" / "exit-per-sample.json")
-    (row,) = (one for one in found["criteria"] if one["criterion"] == "margin")
-    steps, whole = found["whole_steps"], found["whole_accuracy"]
-    said = f"{row['mean_steps']:.1f} of {steps} steps on average, at {row['test_accuracy']:.2%} accuracy"
-    return f"{said} (one start, T = {steps}; {whole:.2%} with all steps, on the same images and draw)"
-
-
 def _right(row: Facts) -> float:
     return float(row["accuracy"])
 
@@ -231,8 +207,114 @@ def pictures() -> Iterator[tuple[str, Figure]]:
         yield files[study], Figure(title, [chart for figure in found for chart in figure.charts])
 
 
-def page() -> str:
-    """Make the whole of findings.md."""
-    from pages.findings_text import text_of
+EXITS = (
+    ("cifar10-steps25", "bntt"),
+    ("cifar10-whole", "bntt"),
+    ("figure-7-elsewhere", "images"),
+    ("figure-7-elsewhere", "events"),
+)
+"""The runs of which exits are shown."""
+ABLATED = {
+    "both-by-step": "BNTT: statistics and γ per step",
+    "gamma-shared": "statistics per step, one γ",
+    "statistics-shared": "one pair of statistics, γ per step",
+    "both-shared": "both shared",
+    "pooled": "both shared, with β (pooled BN)",
+}
+AT_25 = ("bntt", "bntt-lower-rate", "pooled", "bn", "none", "conversion", "ann")
+LONGER = ("bntt", "pooled", "bn", "none")
 
-    return introduction("findings") + "\n\n" + text_of(Evidence())
+
+def _exits(evidence: Evidence) -> list[list[str]]:
+    """Tabulate the floor and three ways to stop of four trainings."""
+    told = (
+        ("accuracy with all steps, %", "accuracy"),
+        ("γ by decay alone", "gamma-floor"),
+        ("smallest mean |γ| of a layer and step", "gamma-smallest"),
+        ("γ below 0.1: steps saved, %", "paper-exit-saved"),
+        ("points lost", "paper-exit-lost"),
+        ("γ below a threshold chosen on validation: steps saved, %", "exit-saved"),
+        ("points lost", "exit-lost"),
+        ("truncation chosen on validation: steps saved, %", "truncation-saved"),
+        ("points lost", "truncation-lost"),
+    )
+    return [[said, *(evidence.cell(*run, key) for run in EXITS)] for said, key in told]
+
+
+def _ablation(evidence: Evidence) -> list[list[str]]:
+    """Tabulate statistics and γ per step, each alone and both, on two datasets."""
+    runs = [(label, ("per-step-ablation", name), ("per-step-ablation", f"cifar10-{name}")) for name, label in ABLATED.items()]
+    keys = ("accuracy", "spikes")
+    return [[label, *(evidence.cell(*run, key) for run in both for key in keys)] for label, *both in runs]
+
+
+def _prices(evidence: Evidence) -> list[list[str]]:
+    """Tabulate the energy of BNTT at both prices of a pooled value, beside the ANN's."""
+    told, study = (("all arithmetic, µJ", "snn"), ("synapses alone, µJ", "snn_synaptic")), "cifar10-steps25"
+    priced = (("bntt", "spikes"), ("bntt", "values"), ("ann", "either"))
+    return [[said, *(evidence.priced(study, run, key, price) for run, price in priced)] for said, key in told]
+
+
+def _longer(evidence: Evidence) -> list[list[str]]:
+    """Tabulate ten and thirty epochs side by side."""
+    keys = ("accuracy", "spikes")
+    short, longer = (evidence.rows("longer-training", keys, runs) for runs in (LONGER, tuple(f"{run}-longer" for run in LONGER)))
+    return [[*row, *after[1:]] for row, after in zip(short, longer, strict=True)]
+
+
+def tables(evidence: Evidence) -> dict[str, list[str]]:
+    """Make every table of the page, by its name in the text."""
+    norms = [row["run"] for row in evidence.ran("norms-anew") if "same_as" not in row]
+    return {
+        "exits": table(
+            ("", "CIFAR-10, T = 25", "CIFAR-10 whole, T = 25", "Fashion-MNIST, T = 20", "recordings, T = 10"),
+            _exits(evidence),
+        ),
+        "decays": table(
+            ("", "accuracy, %", "spikes per image", "firing at the last step, % of its peak", "steps saved by the exit, %"),
+            evidence.rows("gamma-decay", ("accuracy", "spikes", "last-step", "exit-saved")),
+        ),
+        "at-25": table(
+            ("", "accuracy, %", "spikes per image", "without noise, %", "at σ = 0.4, %", "energy, µJ", "γ by decay alone"),
+            evidence.rows("cifar10-steps25", ("accuracy", "spikes", "noise-0", "noise-04", "energy", "gamma-floor"), AT_25),
+        ),
+        "prices": table(("", "BNTT at 0.3, by spike", "by value", "ANN"), _prices(evidence)),
+        "ablation": table(
+            ("", "Fashion-MNIST, T = 8: accuracy, %", "spikes", "CIFAR-10, T = 25: accuracy, %", "spikes"),
+            _ablation(evidence),
+        ),
+        "norms": table(
+            ("", "accuracy, %", "spikes per image"), evidence.rows("norms-anew", ("accuracy", "spikes"), tuple(norms))
+        ),
+        "longer": table(
+            ("", "10 epochs: accuracy, %", "spikes", "30 epochs: accuracy, %", "spikes"), _longer(evidence)
+        ),
+        "pixels": table(
+            ("", "accuracy, %", "spikes per sequence"), evidence.rows("pixels", ("accuracy", "spikes"))
+        ),
+        "noise": table(
+            ("trained with", "accuracy without noise, %", "at σ = 0.4, %", "points lost"),
+            evidence.rows("noise-steps", ("noise-0", "noise-04", "lost-04")),
+        ),
+        "attacks": table(("network", "clean", "FGSM", "worst case"), attack_rows()),
+        "recordings": table(("", "accuracy, %", "spikes per recording"), evidence.rows("table-2", ("accuracy", "spikes"))),
+        "alone": table(("recipe", "data", "T", "test accuracy, each seed", "spikes per image"), alone_rows()),
+        "changes": table(("changed", "test accuracy", "points", "spikes per image"), change_rows()),
+    }
+
+
+CELL = re.compile(r"{([\w-]+)/([\w-]+)/([\w-]+)}")
+DIFFERENCE = re.compile(r"{([\w-]+)/([\w-]+) - ([\w-]+)/([\w-]+)}")
+
+
+def page() -> str:
+    """Make the whole of findings.md: its text, with ``{table}``, ``{study/run/key}`` and ``{study/run - run/key}`` filled in."""
+    evidence = Evidence()
+    text = introduction("findings") + "\n"
+    for name, lines in tables(evidence).items():
+        before, place, after = text.partition(f"\n{{{name}}}\n")
+        if not place:
+            raise ValueError(f"docs/pages/findings.md has no line {{{name}}}: the table would not be shown")
+        text = "\n".join((before, "\n".join(lines), after))
+    text = DIFFERENCE.sub(lambda found: evidence.difference(*found.groups()), text)
+    return CELL.sub(lambda found: evidence.cell(*found.groups()), text)

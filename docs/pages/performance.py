@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from bntt.charts.records import Figure
 from pages.kept import RUNS, TEXTS, introduction, read_json, spread
 from pages.kept import table as as_table
-from pages.scaling import measure as measure
-from pages.scaling import scaling
 from pages.speed_charts import accuracy_figure, speed_figure
 
 
@@ -49,10 +47,11 @@ def compared(name: str, report: dict) -> list[str]:
     for row in report["cases"]:
         timings = {timing["variant"]: cell(timing) for timing in row["timings"]}
         rows.append([setting(row), firing(row), *(timings.get(variant, "-") for variant in variants)])
-    picture = f"![time and memory](../pictures/bench-{name}.svg)"
-    return [facts(name, report), "", *as_table(("case", "neurons that fire", *variants), rows), "", picture]
+    return [facts(name, report), "", *as_table(("case", "neurons that fire", *variants), rows)]
 
 
+TABLES = ("standard", "lean")
+"""The reports whose tables are shown; the others are pictures."""
 GLANCE = ("loop", "spikingjelly unbind", "snntorch", "fused")
 
 
@@ -146,7 +145,7 @@ def to_accuracy() -> list[str]:
                     f"{1e3 * each:.0f} ms",
                 ]
             )
-        heads = (f"{race['target']:.0%} of held-out images", "starts", "minutes", "times ours", "updates", "an update")
+        heads = (f"{race['target']:.0%} of held-out images", "seeds", "minutes", "times ours", "updates", "an update")
         told = f"T = {race['num_steps']}, batch {race['batch']}, {race['epochs']} epochs at most"
         lines += [f"**{race['name']}**: {told}, {', '.join(race['augment'])}.", "", *as_table(heads, rows), ""]
     return [*lines, "![accuracy against minutes of training](../pictures/bench-accuracy.svg)"]
@@ -165,19 +164,17 @@ def pictures() -> Iterator[tuple[str, Figure]]:
 
 
 def page() -> str:
-    """Make the whole page: the hand-written text, with each line `{name}` in backticks replaced by a measurement."""
+    """Make the whole page: the hand-written text, with each line ``{name}`` replaced by a measurement."""
     measured = reports()
-    parts = {name: compared(name, report) for name, report in measured.items()}
-    parts |= {
+    parts = {name: compared(name, measured[name]) for name in TABLES} | {
         "glance": glance(measured["standard"]),
         "accuracy": to_accuracy(),
         "deploy": deployed(),
-        "scaling": scaling(),
     }
     text = introduction("performance") + "\n"
     for name, lines in parts.items():
-        before, place, after = text.partition(f"\n`{{{name}}}`\n")
+        before, place, after = text.partition(f"\n{{{name}}}\n")
         if not place:
-            raise ValueError(f"docs/pages/performance.md has no line `{{{name}}}`: the measurement would not be shown")
+            raise ValueError(f"docs/pages/performance.md has no line {{{name}}}: the measurement would not be shown")
         text = "\n".join((before, "\n".join(lines).rstrip(), after))
     return text.rstrip() + "\n"
