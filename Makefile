@@ -75,18 +75,13 @@ faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
 	$(BIN)/python docs/make.py peers
 
-# The site, in site/: open site/index.html. Notebooks are executed once and kept in .venv-docs/executed. The report of all
+# The site, in site/: open site/index.html. Notebooks are executed once and kept in .venv/executed. The report of all
 # kept studies is made first, in a minute.
-.venv-docs/installed: pyproject.toml
-	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/pip install --quiet --upgrade pip
-	.venv-docs/bin/pip install --quiet --editable '.[docs]'
-	touch $@
-
-docs: .venv-docs/installed
-	.venv-docs/bin/python docs/make.py report
+docs: .venv/installed
+	$(BIN)/pip install --quiet --group docs
+	$(BIN)/python docs/make.py report
 	test $$(wc -c < docs/report.html) -le 1000000
-	OMP_WAIT_POLICY=PASSIVE .venv-docs/bin/sphinx-build -q -W -n --keep-going -d .venv-docs/doctrees docs site
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/sphinx-build -q -W -n --keep-going -d .venv/doctrees docs site
 	test $$(du -sb site | cut -f1) -le 15000000
 
 .venv-release/installed: Makefile
@@ -117,4 +112,4 @@ format: .venv/installed
 	$(BIN)/ruff check --fix src tests benchmarks examples runtime
 
 clean:
-	rm -rf .venv .venv-peers .venv-interop .venv-docs .venv-release site build dist src/*.egg-info
+	rm -rf .venv .venv-peers .venv-interop .venv-release site build dist src/*.egg-info

@@ -42,7 +42,7 @@ myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # an included page begins with its own headings
 
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / ".venv-docs" / "executed")
+nb_execution_cache_path = str(ROOT / ".venv" / "executed")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
