@@ -243,7 +243,10 @@ def _exits(evidence: Evidence) -> list[list[str]]:
 
 def _ablation(evidence: Evidence) -> list[list[str]]:
     """Tabulate statistics and γ per step, each alone and both, on two datasets."""
-    runs = [(label, ("per-step-ablation", name), ("per-step-ablation", f"cifar10-{name}")) for name, label in ABLATED.items()]
+    runs = [
+        (label, ("per-step-ablation", name), ("per-step-ablation", f"cifar10-{name}"))
+        for name, label in ABLATED.items()
+    ]
     keys = ("accuracy", "spikes")
     return [[label, *(evidence.cell(*run, key) for run in both for key in keys)] for label, *both in runs]
 
@@ -258,7 +261,9 @@ def _prices(evidence: Evidence) -> list[list[str]]:
 def _longer(evidence: Evidence) -> list[list[str]]:
     """Tabulate ten and thirty epochs side by side."""
     keys = ("accuracy", "spikes")
-    short, longer = (evidence.rows("longer-training", keys, runs) for runs in (LONGER, tuple(f"{run}-longer" for run in LONGER)))
+    short, longer = (
+        evidence.rows("longer-training", keys, runs) for runs in (LONGER, tuple(f"{run}-longer" for run in LONGER))
+    )
     return [[*row, *after[1:]] for row, after in zip(short, longer, strict=True)]
 
 
@@ -271,12 +276,28 @@ def tables(evidence: Evidence) -> dict[str, list[str]]:
             _exits(evidence),
         ),
         "decays": table(
-            ("", "accuracy, %", "spikes per image", "firing at the last step, % of its peak", "steps saved by the exit, %"),
+            (
+                "",
+                "accuracy, %",
+                "spikes per image",
+                "firing at the last step, % of its peak",
+                "steps saved by the exit, %",
+            ),
             evidence.rows("gamma-decay", ("accuracy", "spikes", "last-step", "exit-saved")),
         ),
         "at-25": table(
-            ("", "accuracy, %", "spikes per image", "without noise, %", "at σ = 0.4, %", "energy, µJ", "γ by decay alone"),
-            evidence.rows("cifar10-steps25", ("accuracy", "spikes", "noise-0", "noise-04", "energy", "gamma-floor"), AT_25),
+            (
+                "",
+                "accuracy, %",
+                "spikes per image",
+                "without noise, %",
+                "at σ = 0.4, %",
+                "energy, µJ",
+                "γ by decay alone",
+            ),
+            evidence.rows(
+                "cifar10-steps25", ("accuracy", "spikes", "noise-0", "noise-04", "energy", "gamma-floor"), AT_25
+            ),
         ),
         "prices": table(("", "BNTT at 0.3, by spike", "by value", "ANN"), _prices(evidence)),
         "ablation": table(
@@ -289,15 +310,15 @@ def tables(evidence: Evidence) -> dict[str, list[str]]:
         "longer": table(
             ("", "10 epochs: accuracy, %", "spikes", "30 epochs: accuracy, %", "spikes"), _longer(evidence)
         ),
-        "pixels": table(
-            ("", "accuracy, %", "spikes per sequence"), evidence.rows("pixels", ("accuracy", "spikes"))
-        ),
+        "pixels": table(("", "accuracy, %", "spikes per sequence"), evidence.rows("pixels", ("accuracy", "spikes"))),
         "noise": table(
             ("trained with", "accuracy without noise, %", "at σ = 0.4, %", "points lost"),
             evidence.rows("noise-steps", ("noise-0", "noise-04", "lost-04")),
         ),
         "attacks": table(("network", "clean", "FGSM", "worst case"), attack_rows()),
-        "recordings": table(("", "accuracy, %", "spikes per recording"), evidence.rows("table-2", ("accuracy", "spikes"))),
+        "recordings": table(
+            ("", "accuracy, %", "spikes per recording"), evidence.rows("table-2", ("accuracy", "spikes"))
+        ),
         "alone": table(("recipe", "data", "T", "test accuracy, each seed", "spikes per image"), alone_rows()),
         "changes": table(("changed", "test accuracy", "points", "spikes per image"), change_rows()),
     }

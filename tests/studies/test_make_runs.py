@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +225,28 @@ def test_a_request_to_stop_ends_the_processes_and_begins_nothing(pool):
     assert made(items(pool), pool, Engine(jobs=2), make=sleeps, **how) == []
     assert (len(told), stopped) == (2, [2])
     assert time.monotonic() - began < 50
+
+
+@pytest.mark.slow
+def test_a_cluster_of_dask_goes_on_when_a_worker_is_killed(pool, tmp_path):
+    """Both are started by hand, as on two machines."""
+    pytest.importorskip("distributed")
+    (pool.parent / "deaths").write_text("1")
+    file, python = tmp_path / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = [*python, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
+    worker += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]
+    processes = [subprocess.Popen(one, **quiet) for one in (scheduler, worker, worker)]
+    try:
+        while not (file.is_file() and file.read_text()):
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        ended = made(items(pool), pool, Engine(address=address))
+        assert [one.code for _, one in ended] == [0] * 4
+        assert not (pool.parent / "deaths").exists(), "one was killed"
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()

@@ -9,10 +9,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from pathlib import Path
 from shlex import join, quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -31,6 +32,8 @@ def study(
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY [STUDY ...]")],
     small: bool = False,
     jobs: int = 1,
+    backend: Literal["loky", "dask"] = "loky",
+    address: str = "",
     pool: Path = Path("runs/pool"),
     results: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     out: Path = Path("runs/studies"),
@@ -58,6 +61,9 @@ def study(
         names: names from `bntt list studies`, TOML files, or `all`.
         small: use the small setting, which two cores train in minutes to hours, instead of the paper's.
         jobs: number of runs at the same time; each uses its share of the cores, or OMP_NUM_THREADS threads.
+        backend: of joblib: processes of this machine (loky), or the workers of a Dask cluster, one run at a time for
+            each of their threads; they see --pool and the data at the same paths.
+        address: the address of Dask's scheduler, tcp://HOST:PORT.
         pool: the folder of runs.
         results: another folder with kept runs, or archives of them, repeatable; nothing is written there. A run there
             that lacks a measurement is made anew in --pool.
@@ -83,6 +89,10 @@ def study(
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
     if jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
+    if (backend == "dask") != bool(address):
+        raise RecipeError("--backend dask and --address tcp://HOST:PORT, that of its scheduler, belong together")
+    if address and find_spec("distributed") is None:
+        raise RecipeError("--backend dask needs the package distributed: pip install 'bntt[dask]'")
     check_folders(pool, out, pack)
     require_device(device)
     setting: SettingName = "small" if small else "paper"
@@ -102,7 +112,7 @@ def study(
         flags = [f"--data={one}" for one in data] + [f"--results={one}" for one in results] + ["--small"] * small
         _print_commands(planned, [*names, *flags, f"--pool={pool}", f"--device={device}"])
         return
-    outcomes = [] if only_kept else _work(planned, folders, Engine(jobs), device)
+    outcomes = [] if only_kept else _work(planned, folders, Engine(jobs, address), device)
     if not only:
         _write(results_of(planned, folders, outcomes, device), folders, pack)
     if failed := [ended.code for _, ended in outcomes if ended.code]:

@@ -1,4 +1,4 @@
-"""Runs that studies lack, made by joblib: each start is one task, in a process of this machine.
+"""Runs that studies lack, made by joblib: each start is one task, in a process of this machine or of a cluster.
 
 A task looks at its directory first, so that it does only what is missing there, whoever began it: the same command
 continues. Results are files, written whole or not at all. A killed process costs only the work since its last
@@ -41,25 +41,44 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Engine:
-    """The processes of this machine."""
+    """The processes: ``jobs`` of this machine, or those of a Dask cluster whose scheduler has this address."""
 
     jobs: int = 1
+    address: str = ""
 
     @property
     def threads(self) -> int:
-        """Return the number of threads of each process."""
+        """Return the number of threads of each process of this machine."""
         return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // self.jobs))
+
+    @property
+    def killed(self) -> tuple[type[Exception], ...]:
+        """Return the errors by which joblib tells that a process was killed."""
+        if not self.address:
+            return (BrokenProcessPool,)
+        from distributed import KilledWorker
+
+        return BrokenProcessPool, KilledWorker
 
     @contextmanager
     def parallel(self) -> Iterator[Parallel]:
         """Yield what calls functions in the processes; for one, joblib would call them in this process."""
-        with parallel_config("loky", inner_max_num_threads=self.threads):
-            yield Parallel(max(2, self.jobs), pre_dispatch=self.jobs, return_as="generator_unordered", batch_size=1)
+        takes: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
+        if not self.address:
+            with parallel_config("loky", inner_max_num_threads=self.threads):
+                yield Parallel(max(2, self.jobs), pre_dispatch=self.jobs, **takes)
+            return
+        from distributed import Client
+
+        with Client(self.address), parallel_config("dask") as found:  # type: ignore[no-untyped-call]
+            counted = found["backend"].effective_n_jobs
+            found["backend"].effective_n_jobs = lambda n_jobs: max(2, counted(n_jobs))
+            yield Parallel(pre_dispatch="all", **takes)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A start as plain values, which another process can read."""
+    """A start as plain values, which another process or machine can read."""
 
     called: str
     run: str
@@ -153,7 +172,7 @@ def work(
                         yield from ends(run, ended)
                     else:
                         del left[run]
-        except BrokenProcessPool:
+        except engine.killed:
             for run in begun & left.keys() if goes_on() else ():
                 tries[run] += 1
                 if tries[run] == TRIES:
