@@ -63,13 +63,18 @@ def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, code):
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_is_not_read_again_as_it_was_written_does_not_count(tmp_path, monkeypatch):
+def full(descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_not_synced_and_read_again_as_it_was_written_does_not_count(tmp_path, monkeypatch):
     write_whole(path := tmp_path / "file", b"old")
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", lambda self: b"something else")
-        with pytest.raises(OSError, match="file could not be written"):
-            write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
+    for owner, name, failing in ((os, "fsync", full), (Path, "read_bytes", lambda self: b"something else")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, failing)
+            with pytest.raises(OSError, match="file could not be written"):
+                write_whole(path, b"new")
+        assert path.read_bytes() == b"old"
 
 
 def test_links_and_pipes_stay_what_they_are(tmp_path):

@@ -81,8 +81,7 @@ class SampleLoader:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, SampleSet):
-            had = f"{type(self.data).__name__}: fit and evaluate also take a DataLoader of PyTorch"
-            raise TypeError(f"data must be an ImageSet, a FrameSet or another SampleSet, got {had}")
+            raise TypeError(f"data must be a SampleSet, got {type(self.data).__name__}: fit takes a DataLoader, too")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
         for name, fits, expected in (

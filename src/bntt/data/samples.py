@@ -176,8 +176,8 @@ class FrameSet:
         frames = self.frames
         known = frames.dtype in (torch.uint8, torch.uint16) or frames.is_floating_point()
         if not known or frames.ndim not in (3, 5) or 0 in frames.shape[1:]:
-            known = "[N, T, C, H, W] or [N, T, F], all but N 1 or more, uint8 or uint16 counts or floating point"
-            raise ValueError(f"frames must be {known}, got {frames.dtype} {list(frames.shape)}")
+            kinds = "[N, T, C, H, W] or [N, T, F], all but N 1 or more, uint8 or uint16 counts or floating point"
+            raise ValueError(f"frames must be {kinds}, got {frames.dtype} {list(frames.shape)}")
         if frames.is_floating_point() and not torch.isfinite(frames).all():
             first = int((~torch.isfinite(frames)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"frames must be finite, sample {first} is not: a NaN membrane would never fire again")
