@@ -139,6 +139,8 @@ def test_no_code_runs(file, tmp_path):
         path = file(payload)
         with pytest.raises(CheckpointError, match=r"weights\.pth\.tar"):
             read_pickled(path)
+        with pytest.raises(ValueError, match=r"."):  # without PyTorch's own refusal
+            check_pickled(payload)
         assert not canary.exists(), name
 
 
