@@ -7,7 +7,7 @@ from statistics import mean
 
 from bntt.analysis import paired_difference
 from pages.claims import read
-from pages.kept import RUNS, Facts, measured, read_json, spread, verdict
+from pages.kept import RUNS, Facts, measured, read_json, spread
 
 NOT_RUN = "*not run*"
 
@@ -40,10 +40,6 @@ class Evidence:
         """Return by how many points one run is above another, paired by start."""
         return between(*(self.by_start(study, one, key) for one in (run, other)), "points")
 
-    def times(self, study: str, run: str, other: str, key: str = "spikes") -> float:
-        """Return how many times another run's number one has, over the starts that both have."""
-        return ratio(*(self.by_start(study, name, key) for name in (run, other)))
-
     def energy(self, study: str, run: str, key: str, price: str) -> dict[int, float]:
         """Return an energy of all steps by the 45 nm table in µJ, or a ratio, by seed; pooled values have this price."""
         found = {}
@@ -65,33 +61,14 @@ class Evidence:
         starts = next(one for one in self.studies[study]["runs"] if one["name"] == run)["starts"]
         return {one["seed"]: RUNS / Path(one["directory"]).name for one in starts if one["state"] == "done"}
 
-    def last_gamma(self, study: str) -> list[float]:
-        """Return the mean |γ| of every layer at the last step, of the first start of the first run."""
-        place = Path(self.studies[study]["runs"][0]["starts"][0]["directory"]).name
-        return [gamma[-1] for gamma in read_json(RUNS / place / "evaluation.json")["gamma_magnitude"].values()]
-
     def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
         """Return columns of the runs of a study, of all by default, ready for a table."""
         names = runs or tuple(row["run"] for row in self.studies[study]["table"]["rows"])
         return [[self.row(study, run)["label"], *(self.cell(study, run, key) for key in keys)] for run in names]
 
-    def claims(self, study: str, *beginnings: str) -> list[list[str]]:
-        """Return the claims with these beginnings, with verdict and reason, ready for a table."""
-        found = self.studies[study]["claims"]
-        asked = [claim for claim in found if claim["says"].startswith(beginnings)]
-        if missing := [begin for begin in beginnings if not any(one["says"].startswith(begin) for one in asked)]:
-            raise ValueError(f"study {study} has no claim that begins {missing[0]!r}")
-        return [[one["says"], verdict(one), one["because"]] for one in asked]
-
     def ran(self, study: str) -> list[Facts]:
         """Return the rows of a study that have numbers."""
         return [row for row in self.studies[study]["table"]["rows"] if any(row["cells"].values())]
-
-
-def ratio(one: dict[int, float], other: dict[int, float]) -> float:
-    """Return the ratio of the means of two numbers over the starts that both have."""
-    shared = one.keys() & other.keys()
-    return sum(one[seed] for seed in shared) / sum(other[seed] for seed in shared)
 
 
 def between(one: dict[int, float], other: dict[int, float], unit: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis.accuracy import FEW
 from bntt.analysis.result import result_from
 from bntt.charts.records import Figure
 from bntt.io.archive import unpacked
@@ -105,9 +104,3 @@ def figures_of(run: str, stem: str) -> Iterator[tuple[str, Figure]]:
     kind = next(one for one in MEASUREMENTS.values() if f"{stem}-".startswith(f"{one.file or one.name}-"))
     for figure in result_from(kind.record_in(stem), read_json(path)).figures():
         yield "-".join(part for part in (run, stem, figure.stem) if part) + ".svg", figure
-
-
-def verdict(claim: Facts) -> str:
-    """Return a claim's verdict, which says where its starts are too few to test."""
-    shown = claim["starts"] < FEW and claim["verdict"] in ("holds", "does not hold")
-    return f"**{claim['verdict']}**{' (shown)' if shown else ''}"
