@@ -7,7 +7,7 @@ from statistics import mean
 
 from bntt.analysis import paired_difference
 from pages.claims import read
-from pages.kept import RUNS, Facts, measured, read_json, spread
+from pages.kept import RUNS, Facts, measured, spread
 
 NOT_RUN = "*not run*"
 

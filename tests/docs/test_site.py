@@ -12,7 +12,7 @@ from tests.trained import demo_run
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "pages")
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name not in ("pages", "develop"))
 
 
 def lines_of(block, pages=PAGES):

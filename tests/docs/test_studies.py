@@ -1,4 +1,4 @@
-"""docs/how-to/own-study.md: its study is one, and it names everything that a study can."""
+"""docs/how-to/studies.md: its study is one, and it names everything that a study can."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from bntt.studies.study_file import FigureKind, Study, parse_study
 from bntt.studies.study_result import CHARTS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "how-to" / "own-study.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "studies.md").read_text(encoding="utf-8")
 
 
 def test_the_study_of_the_page_is_one():

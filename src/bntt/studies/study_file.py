@@ -103,7 +103,7 @@ class Column(TomlTable):
     key: Name
     """Key by which claims and figures name it."""
     metric: str
-    """Metric that it shows: a name of the dictionary of metrics, listed in docs/how-to/own-study.md."""
+    """Metric that it shows: a name of the dictionary of metrics, listed in docs/how-to/studies.md."""
     title: str = ""
     """Head of the column; the metric's own by default."""
     measure: str = ""
