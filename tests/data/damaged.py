@@ -48,12 +48,9 @@ AEDAT2: list[tuple[Read, bytes, str]] = [
     (read_aedat2, words("02010000 05000000"), "address 02010000"),  # little-endian
     (read_aedat2, words("00159000 00000006"), "address 00159000"),  # of a DAVIS
     (read_aedat2, words("00008000 00000006"), "no event"),  # triggers alone
-    (davis, words("80159000 00000006") * 4, "of 8 bytes"),
     (davis, words(4 * "80159000 00000006"), "no event"),  # images alone
     (davis, words("0015a000 00000006"), "event 0: .* x .*345, got 346"),
-    (davis, words("003ff000 00000006"), "x .* got 1023"),
     (davis, words("41000000 00000006"), "event 0: .* y .*259, got 260"),
-    (davis, words("7fc00000 00000006"), "y .* got 511"),
     (small_davis, words("00159000 00000006"), "x .*239, got 345"),
     (small_davis, words("80000000 00000005 00001000 00000005 000f0000 00000006"), "event 1: .* x .* got 240"),
 ]
@@ -140,10 +137,7 @@ ARCHIVE: list[tuple[Read, bytes, str]] = [
     (archive, saved(y=2), r"'y' .*\(\)"),
     (archive, saved(p=[0, 1]), r"\(3,\), \(2,\)"),
     (archive, saved(**{name: np.zeros(0, int) for name in "txyp"}), "no event"),
-    (archive, saved(x=[0, -1, 1]), "event 1: .* x .*3, got -1"),
     (archive, saved(x=[0, 3, 4]), "event 2: .* x .*3, got 4"),
-    (archive, saved(y=[300, 0, 1]), "event 0: .* y .*2, got 300"),
-    (archive, saved(p=[-1, 1, 1]), "event 0: .* polarity .*got -1"),
     (archive, saved(p=np.array([0, 2, 1], "u8")), "event 1: .* polarity .*got 2"),
     (archive, saved(t=[3, 8, 7]), "event 2: time .* 8 to 7"),
     (archive, saved(t=np.array([0, 1, 2**63], "u8")), "t must lie within"),

@@ -187,11 +187,3 @@ def test_files_and_code_of_ones_own_reader_that_changed_say_so(needs, changed, m
         (root / changed).write_text("0\n")
     with pytest.raises(DataError, match=r"reads them, have changed.*bntt data prepare mine"):
         catalog.open_samples("mine", root=root)
-
-
-def test_another_place_than_it_was_prepared_from(tmp_path):
-    first, second = (fakes.write_mnist(tmp_path / name) for name in ("a", "b"))
-    catalog.prepare("mnist", first, allow_modified=True)
-    catalog.open_dataset("mnist", first)
-    with pytest.raises(DataError, match=r"mnist .*/a, not from .*/b"):
-        catalog.open_dataset("mnist", second)

@@ -168,10 +168,7 @@ def two_sensors(root):
             (root / label / f"{label}_{number}.aedat").unlink()
 
 
-PAIRS = np.frombuffer(recording(5)[len(VERSION) :], ">u4").reshape(-1, 2)
-
-
-@pytest.mark.parametrize(
+@each_row(
     ("change", "named"),
     [
         (lambda root: rewritten(root, "dog_3.aedat", VERSION), "dog_3.aedat: .* no event"),
@@ -180,9 +177,6 @@ PAIRS = np.frombuffer(recording(5)[len(VERSION) :], ">u4").reshape(-1, 2)
         (lambda root: (root / "bird").mkdir(), "bird holds no file"),
         (lambda root: rewritten(root, "dog_1.AEDAT", recording(0)), "same name"),
         (lambda root: write(root, 1, ["bird"]), "class bird has 1"),
-        (lambda root: rewritten(root, "dog_5.aedat", recording(5)[:-3]), "dog_5.aedat ends within"),
-        (lambda root: rewritten(root, "dog_5.aedat", VERSION + PAIRS.astype("<u4").tobytes()), "DVS128"),
-        (lambda root: rewritten(root, "dog_5.aedat", VERSION + PAIRS[::-1].tobytes()), "dog_5.aedat.* time falls"),
         (lambda root: (root / "dog" / "gone.aedat").symlink_to("nowhere"), "leads nowhere"),
         (lambda root: os.mkfifo(root / "dog" / "dog_7.aedat"), "dog_7.aedat is neither"),
         (twice, rf"{split_recordings(NAMES)['test'][1]} \(test\) and .* \(train\)"),
@@ -191,8 +185,8 @@ PAIRS = np.frombuffer(recording(5)[len(VERSION) :], ">u4").reshape(-1, 2)
         (two_sensors, "64x64, .*aedat4 of 128x128"),
     ],
 )
-def test_a_folder_with_something_wrong(change, named, root, tmp_path):
-    change(root)
+def test_a_folder_with_something_wrong(change, named, tmp_path):
+    change(root := write(tmp_path / "recordings"))
     if change is two_sensors:
         pytest.importorskip("aedat")
     kind = EVENT_FORMATS["aedat4"] if change is two_sensors else AEDAT2
