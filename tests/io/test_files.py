@@ -32,7 +32,7 @@ from bntt.io.files import (
 from tests.rows import each_row
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+@each_row("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
 def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, code):
     """R4: the k-th call to the system that writing makes fails; the old file is there, or the new one whole."""
     path = tmp_path / "file"

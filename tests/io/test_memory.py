@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bntt.io.memory import keep_freed_memory
+from tests.rows import each_row
 
 PROBE = """
 import resource, sys
@@ -28,7 +29,7 @@ def test_the_program_keeps_what_it_frees():
     assert int(done.stdout) < 1000
 
 
-@pytest.mark.parametrize("platform", ["darwin", "linux", "win32"])
+@each_row("platform", ["darwin", "linux", "win32"])
 def test_elsewhere_nothing_is_done_or_said(platform, monkeypatch):
     """On another system, and on one with another C library."""
     monkeypatch.setattr(sys, "platform", platform)
