@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import KernelName
-from bntt.engine.cpu.launch import moments, scan, scan_reference
+from bntt.engine.cpu.launch import moments, scan, scan_reference, scan_reverse
+from bntt.engine.graph.layer import drive, drive_reverse, drive_sums
 from bntt.engine.kernels import device_of, open_kernels
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, neuron_steps, pooled_shape
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from tests.folding import bare
+from tests.folding import RULES, bare, random_neuron
+from tests.folding import SHAPES as TABLES
 from tests.grids import all_pairs
-from tests.kernels import VARIANTS, needs_kernels, scan_backward, variant
+from tests.kernels import VARIANTS, needs_kernels, scan_backward, using, variant
 
 pytestmark = needs_kernels
 _ = variant
@@ -221,3 +223,169 @@ def test_the_same_bits_on_any_number_of_threads_and_in_place(shape, variant, rng
         results.append((*moments(current), counts, fired, out, *sums))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 70, 6, 6, 19, (1, 1))], ids=str)
+def test_moments_are_right_a_thousand_deviations_away(shape, rng):
+    steps, batch, height, width, channels, _ = shape
+    normal = torch.randn(steps, batch, height, width, channels, generator=rng)
+    for offset, name in itertools.product((0.0, 1e3), VARIANTS):
+        current = normal + offset
+        copy, wide = torch.empty_like(current), current.double()
+        with using(name):
+            mean, var = moments(current, copy)
+        assert torch.equal(copy, current), name
+        assert torch.allclose(mean.double(), wide.mean((1, 2, 3)), rtol=1e-6, atol=1e-6), name
+        assert torch.allclose(var.double(), wide.var((1, 2, 3), correction=0), rtol=2e-6, atol=1e-7), name
+
+
+def test_the_smallest_numbers_are_0_on_all_threads_or_on_none():
+    """PyTorch may be asked for it before or after the first kernel ran."""
+    torch.set_num_threads(3)
+    current, rows = torch.zeros(1, 1 << 16, 1, 1, 64), torch.zeros(1, 64)
+    counts = torch.empty(current.shape, dtype=torch.uint8)
+    for flush in (False, True, False):
+        membrane = torch.full(current.shape[1:], 1.5e-38)
+        torch.set_flush_denormal(flush)
+        try:
+            scan(current, Affine(rows, rows, rows), Neuron(0.5), (1, 1), counts, membrane)
+        finally:
+            torch.set_flush_denormal(False)
+        assert (membrane.view(torch.int32) == 0).unique().tolist() == [flush]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_nan_current_never_fires_and_its_gradient_shows_it(dtype, variant):
+    current, affine = torch.full((3, 2, 1, 1, 21), torch.nan, dtype=dtype), Affine.identity(3, 21, torch.device("cpu"))
+    counts = torch.empty(current.shape, dtype=torch.uint8)
+    assert scan(current, affine, Neuron(), (1, 1), counts).sum() == 0
+    out = torch.empty_like(current)
+    scan_backward(
+        Reverse(current, affine, affine.scale, Neuron(), (1, 1), SpikeGrad(torch.ones_like(current))), out, rows=2
+    )
+    assert out.isnan().all()
+
+
+@pytest.mark.parametrize(("shape", "variant"), IN_TURN, ids=str, indirect=["variant"])
+def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
+    """The same values in bfloat16 give the same moments, spikes and sums; what is written is rounded to the nearest."""
+    in_bfloat16(shape, "cpu", rng)
+
+
+@pytest.mark.slow
+def test_bfloat16_on_triton(rng):
+    pytest.importorskip("triton")
+    in_bfloat16((11, 2, 3, 5, 9, (2, 2)), "triton", rng)
+
+
+def in_bfloat16(shape, name, rng):
+    window, kernels, device = shape[-1], open_kernels(name), device_of(name)
+    current, gamma, beta = (one.to(device) for one in make(shape, rng))
+    current = current.bfloat16()
+    affine, inverse = affine_of(current.float(), gamma, beta)
+    gradient = torch.randn(pooled_shape(current, window), generator=rng).bfloat16().to(device)
+    found = []
+    for x, grad in ((current, gradient), (current.float(), gradient.float())):
+        counts, out, copy = torch.empty_like(grad, dtype=torch.uint8), torch.empty_like(x), torch.empty_like(x)
+        fired = kernels.scan(x, affine, Neuron(), window, counts)
+        reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(grad))
+        sums = scan_backward(reverse, out, rows=rows_of(x), kernels=name)
+        mean, var = kernels.moments(x, copy)
+        assert torch.equal(copy, x)
+        found.append([counts, fired, mean, var, *sums, out.float()])
+    (*low, out), (*wide, exact) = found
+    for ours, twin in zip(low, wide, strict=True):  # spikes are equal; sums but for rounding
+        assert (ours - twin).abs().max() <= (1e-5 * twin.abs().max() if twin.is_floating_point() else 0)
+    assert ((out - exact).abs() <= 2**-8 * exact.abs() + 1e-6 * exact.abs().max()).all()
+
+
+@pytest.mark.parametrize("neuron", [Neuron(), None])
+def test_an_infinite_current_has_a_gradient_where_statistics_are_given(neuron, variant):
+    """The surrogate's, 0, and not 0 times infinity; without neurons the normalisation's."""
+    current = torch.full((1, 1, 1, 1, 21), 0.5)
+    current[..., 3], current[..., 20] = torch.inf, -torch.inf
+    one, out = torch.ones(1, 21), torch.empty_like(current)
+    affine = Affine(0 * one, 2 * one, 0 * one)
+    reverse = Reverse(current, affine, one, neuron, (1, 1), SpikeGrad(torch.ones_like(current)))
+    (drive_reverse if neuron is None else scan_reverse)(reverse, out, None, None)
+    expected = torch.full((21,), 2.0 if neuron is None else 0.6)  # Eq. 8 at its highest, 0.3, times the scale of 2
+    if neuron is not None:
+        expected[[3, 20]] = 0.0
+    assert torch.allclose(out.flatten(), expected)
+
+
+@pytest.mark.parametrize(("shared", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_without_neurons_the_normalised_current_and_its_gradient(shared, dtype, rng):
+    current = torch.randn(3, 4, 5, 2, 7, generator=rng).to(dtype)
+    mean, scale, shift, inverse = (torch.rand(3, 7, generator=rng) + 0.5 for _ in range(4))
+    z = torch.empty(current.shape)
+    drive(current, Affine(mean, scale, shift), z)
+    x = current.double().requires_grad_()
+    tables = [rows.double()[:, None, None, None].requires_grad_() for rows in (mean, scale, shift)]
+    exact = (x - tables[0]) * tables[1] + tables[2]
+    assert torch.allclose(z.double(), exact, atol=1e-6)
+    grad = SpikeGrad(torch.randn(1 if shared else 3, 4, 5, 2, 7, generator=rng), 0.5)
+    full = (0.5 * grad.values).expand_as(z)
+    exact.backward(full.double())
+    reverse = Reverse(current, Affine(mean, scale, shift), inverse, None, (1, 1), grad)
+    sums = drive_sums(reverse)
+    assert torch.allclose(sums[0], tables[2].grad[:, 0, 0, 0], rtol=1e-5)
+    by_gamma = tables[1].grad[:, 0, 0, 0] * inverse
+    assert torch.allclose(sums[1], by_gamma, rtol=1e-4, atol=1e-4)
+    offset, slope = torch.randn(3, 7, generator=rng), torch.randn(3, 7, generator=rng)
+    expected = x.grad - offset[:, None, None, None] - slope[:, None, None, None] * (x - tables[0])
+    drive_reverse(reverse, current, offset, slope)
+    assert torch.allclose(current.double(), expected, atol=1e-5 if dtype == torch.float32 else 0.05)
+
+
+SIZES = [  # T, B, H, W, C, window
+    (5, 2, 4, 4, 16, (2, 2)),
+    (2, 1, 1, 1, 3, (1, 1)),
+    (25, 3, 5, 7, 33, (2, 2)),
+    (3, 2, 6, 7, 7, (3, 3)),
+    (6, 40, 1, 1, 150, (1, 1)),
+    (4, 1, 3, 5, 130, (3, 5)),
+    (300, 2, 1, 1, 21, (1, 1)),
+]
+SURROGATES = (Triangle(0.7), FastSigmoid(2.0, 0.7), ArcTan())
+
+
+def judge_tables(size: tuple, rules: tuple, shape: str, rng: torch.Generator, kernels: KernelName) -> None:
+    """Whole on one thread, in parts on two."""
+    options = {"rule": rules[0], "reset": rules[1], "surrogate": SURROGATES[len(shape) % 3]}
+    twin = Twin(size, random_neuron(shape, size[0], size[4], rng, **options), rng)
+    torch.set_num_threads(1)
+    twin.judge(kernels=kernels)
+    torch.set_num_threads(2)
+    twin.judge((0, 1, size[0] // 2 + 1, size[0]) if size[0] > 2 else (0, 1, 2), kernels=kernels)
+    if twin.pooled.numel() > 100:
+        assert twin.grads[0].abs().max() > 0.1
+        assert 0.02 < twin.pooled.mean() < 0.95
+
+
+@pytest.mark.parametrize(
+    ("size", "rules", "shape", "variant"), all_pairs(SIZES, RULES, TABLES, VARIANTS), ids=named, indirect=["variant"]
+)
+def test_tables_that_vary(size, rules, shape, variant, rng):
+    judge_tables(size, rules, shape, rng, "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "rules", "shape"),
+    all_pairs([(5, 2, 4, 4, 16, (2, 2)), (3, 2, 3, 5, 7, (2, 2)), (20, 3, 1, 1, 5, (1, 1))], RULES, TABLES),
+    ids=named,
+)
+def test_tables_on_triton(size, rules, shape, rng):
+    pytest.importorskip("triton")
+    judge_tables(size, rules, shape, rng, "triton")
+
+
+def test_a_tie_does_not_fire_either_way_up(variant):
+    """Half of a hundred channels are turned: at the threshold none fires, a last digit further all do."""
+    turned = torch.arange(101)[None] % 2 == 1
+    threshold = torch.where(turned, -0.3, 0.3)
+    neuron, counts = FoldedNeuron(1.0, threshold, turned=turned), torch.empty(1, 1, 1, 1, 101, dtype=torch.uint8)
+    current, affine = threshold[None, None, None], Affine.identity(1, 101, torch.device("cpu"))
+    assert scan(current, affine, neuron, (1, 1), counts).sum() == 0
+    assert scan(torch.nextafter(current, 2 * current), affine, neuron, (1, 1), counts).sum() == 101

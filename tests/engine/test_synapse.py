@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.engine import synapse as module
+from bntt.engine.compute import Compute
+from bntt.engine.synapse import BIASES, Geometry, Prepared, Spikes, Synapse, crossover, goes_by_events, weights_changed
 from tests.kernels import VARIANTS, needs_bf16, needs_kernels, using, variant
 from tests.rows import each_row
 
@@ -207,3 +212,207 @@ def test_a_bias_may_lie_anyhow(events, rng):
     found = Synapse(weight, columns[:, 0], Geometry()).forward(counts, events=events)
     expected = torch.nn.functional.linear(counts.floats().flatten(2), weight, columns[:, 0])
     assert torch.allclose(found.flatten(2), expected, atol=1e-6)
+
+
+PLACE = Geometry(padding=(1, 1))
+BLOCKED = [  # images, height, width, Ci, Co, kernel, padding
+    (5, 4, 4, 16, 24, (3, 3), (1, 1)),
+    (7, 8, 8, 33, 16, (3, 3), (1, 1)),
+    (3, 6, 5, 7, 9, (3, 3), (0, 0)),
+    (4, 5, 6, 8, 8, (5, 3), (2, 0)),
+    (4, 7, 7, 8, 8, (1, 4), (0, 3)),
+    (6, 1, 1, 12, 5, (3, 3), (1, 1)),
+    (2, 3, 3, 4, 6, (1, 1), (0, 0)),
+]
+
+
+def oracle(x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
+    images, grad = (one.double().permute(0, 3, 1, 2) for one in (x, grad))
+    mask = [False, True, False]
+    found = torch.ops.aten.convolution_backward(
+        grad, images, weight.double(), None, [1, 1], padding, [1, 1], False, [0, 0], 1, mask
+    )
+    return found[1]
+
+
+def drawn(case: tuple, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    images, height, width, inputs, outputs, kernel, padding = case
+    places = Geometry(padding=padding).out_size((height, width), kernel)
+    x = torch.randn(images, height, width, inputs, generator=rng)
+    return x, torch.randn(images, *places, outputs, generator=rng), torch.zeros(outputs, inputs, *kernel)
+
+
+@each_row("case", BLOCKED)
+def test_it_is_the_gradient_whatever_the_blocks(case, rng, monkeypatch):
+    x, grad, weight = drawn(case, rng)
+    expected = oracle(x, grad, weight, case[-1])
+    for images in (1, 2, 100):
+        rows = 4 * math.prod(grad.shape[1:3]) * math.prod(weight.shape[1:])
+        monkeypatch.setattr(module, "BLOCK_BYTES", images * rows)
+        total = torch.ones_like(weight)
+        module.add_by_columns(total, x, grad, case[-1])
+        torch.testing.assert_close(total.double(), 1 + expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_bf16
+@each_row("precision", ["bf16", "fp32"])
+def test_a_layer_in_bfloat16_takes_it_and_rounds_as_bfloat16(precision, rng, monkeypatch):
+    taken, real = [], module.add_by_columns
+    monkeypatch.setattr(module, "has_tiles", lambda: True)
+    monkeypatch.setattr(module, "add_by_columns", lambda *given: taken.append(real(*given)))
+    x, grad, weight = drawn((6, 8, 8, 32, 16, (3, 3), (1, 1)), rng)
+    counts, synapse = Spikes((x > 1).to(torch.uint8)[None], scale=0.5), Synapse(weight, None, PLACE, precision)
+    total, grad = torch.zeros_like(weight), grad.to(synapse.backward_dtype)
+    synapse.add_weight_grad(total, counts, grad[None], events=False)
+    expected = oracle(counts.floats()[0], grad, weight, (1, 1))
+    assert len(taken) == (precision == "bf16")
+    assert (total - expected).norm() / expected.norm() < 2**-8
+
+
+@each_row(
+    "pays, tiles, size, stride, dilation, groups",
+    [
+        (True, True, (8, 8), (1, 1), (1, 1), 1),
+        (False, False, (8, 8), (1, 1), (1, 1), 1),
+        (False, True, (9, 8), (1, 1), (1, 1), 1),
+        (False, True, (8, 8), (2, 1), (1, 1), 1),
+        (False, True, (8, 8), (1, 1), (1, 2), 1),
+        (False, True, (8, 8), (1, 1), (1, 1), 2),
+    ],
+)
+def test_it_is_taken_for_small_plain_maps_on_a_processor_with_tiles(
+    pays, tiles, size, stride, dilation, groups, monkeypatch
+):
+    monkeypatch.setattr(module, "has_tiles", lambda: tiles)
+    assert module.columns_pay(size, stride, dilation, groups) is pays
+
+
+def test_what_has_no_event_driven_way_goes_dense():
+    x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
+    weight = torch.zeros(64, 64, 3, 3)
+    for geometry in (Geometry(dilation=(2, 2)), Geometry(groups=2)):
+        synapse = Synapse(weight[:, : 64 // geometry.groups], None, geometry)
+        assert goes_by_events(synapse, x, Compute(events="measured")) == (False, False)
+    floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
+    assert goes_by_events(Synapse(weight, None, Geometry()), floats, Compute(events="fixed")) == (False, False)
+
+
+@pytest.mark.slow
+def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
+    """Not as the input is: a stride of 4 leaves a sixteenth of it."""
+    timed = []
+    monkeypatch.setattr(module, "_seconds", lambda work: timed.append(work().shape[0]) or 1.0)
+    for stride in (1, 4):
+        synapse = Synapse(torch.zeros(64, 64, 1, 1), None, Geometry((stride, stride)))
+        module._measure(synapse, (64, 64, 64), 1, 1.0, backward=False)
+    assert timed == [16] * 3 + [256] * 3
+
+
+@each_row("deterministic, below", [(True, (0.5, 2.0)), (False, (0.5, 0.5))])
+def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for(deterministic, below):
+    """Half of an event a place, forward and for the weight gradient; deterministic gradients always go by events."""
+    torch.use_deterministic_algorithms(deterministic)
+
+    def ways(channels: int, density: float, *kernel: int) -> tuple[bool, bool]:
+        synapse = Synapse(torch.zeros(channels, channels, *kernel), None, PLACE if kernel else Geometry())
+        x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
+        return goes_by_events(synapse, x, Compute(events="fixed"))
+
+    for density in (0.1, 0.9):
+        assert ways(64, density, 3, 3) == (density < below[0], density < below[1])
+        assert ways(8, density, 3, 3) == (False, deterministic), "too small"
+    assert ways(64, 0.1) == (True, deterministic), "a fully connected layer's weight gradient goes dense"
+
+
+@each_row(
+    "kernel, stride, padding",
+    [((3, 3), (1, 1), (1, 1)), ((3, 3), (2, 2), (1, 1)), ((1, 1), (1, 1), (1, 1)), ((2, 3), (3, 1), (0, 2))],
+)
+def test_the_crossover_is_measured_once_and_decides(kernel, stride, padding, monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    synapse = Synapse(torch.zeros(16, 16, *kernel), None, Geometry(stride, padding))
+    x = Spikes(torch.zeros(1, 1, 8, 7, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    found = crossover(synapse, x)
+    assert min(found) >= 0
+    assert crossover(synapse, x) == found
+    forward, weight_grad = module._MEASURED
+    for measured, decision in (((0.3, 0.1), (True, False)), ((0.1, 0.3), (False, True))):
+        module._MEASURED |= {forward: measured[0], weight_grad: measured[1]}
+        assert goes_by_events(synapse, x, Compute(events="measured")) == decision
+    assert goes_by_events(synapse, x, Compute(events="never")) == (False, False)
+    low = Synapse(synapse.weight, None, synapse.geometry, "bf16-grad")
+    assert crossover(low, x)[0] == 0.1, "precisions with one forward pass share its crossover"
+    assert len(module._MEASURED) == 3
+
+
+def parameter(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.ones(shape))
+
+
+def synapse_of(held: Prepared, weight: nn.Parameter, bias: nn.Parameter | None = None) -> Synapse:
+    return held.synapse(weight, bias, Geometry(), "fp32")
+
+
+def test_a_weight_with_two_biases_is_two_synapses():
+    held, weight, biases = Prepared(), parameter(2, 4), [parameter(2), parameter(2)]
+    found = [synapse_of(held, weight, bias) for bias in biases]
+    assert found[0] is not found[1]
+    assert [synapse_of(held, weight, bias) for bias in biases] == found
+
+
+CHANGES = {
+    "in place": lambda weight: weight.add_(1),
+    "another storage": lambda weight: weight.set_(torch.zeros(weight.shape)),
+    "told": lambda weight: weights_changed(),
+    "swapped": lambda weight: torch.utils.swap_tensors(weight, nn.Parameter(torch.zeros(weight.shape))),
+}
+
+
+@each_row("kind", CHANGES)
+@each_row("which", [0, 1])
+def test_a_change_of_weight_or_bias_makes_it_anew(which, kind):
+    held, given = Prepared(), (parameter(2, 4), parameter(2))
+    before = synapse_of(held, *given)
+    with torch.no_grad():
+        CHANGES[kind](given[which])
+    assert synapse_of(held, *given) is not before
+
+
+def test_biases_that_were_replaced_do_not_add_up():
+    held, weight, last = Prepared(), parameter(2, 4), parameter(2)
+    for _ in range(3 * BIASES):
+        synapse_of(held, weight, parameter(2))
+    kept = synapse_of(held, weight, last)
+    assert synapse_of(held, weight, last) is kept
+    assert len(held._held) == BIASES
+
+
+def test_a_tensor_of_one_pass_is_not_kept():
+    held, weight = Prepared(), torch.ones(2, 4)
+    assert held.synapse(weight, None, Geometry(), "fp32") is not held.synapse(weight, None, Geometry(), "fp32")
+    with torch.inference_mode():
+        weight = parameter(2, 4)
+    assert synapse_of(held, weight) is not synapse_of(held, weight)
+
+
+def test_a_copy_begins_without_any():
+    held, weight = Prepared(), parameter(2, 4)
+    first = synapse_of(held, weight)
+    for other in (copy.deepcopy(held), pickle.loads(pickle.dumps(held))):
+        assert synapse_of(other, weight) is not first
+
+
+@needs_kernels
+def test_packed_weights_are_seen_when_they_are_finished(monkeypatch):
+    weights, real, looked = Synapse(torch.ones(8, 8), None, Geometry()), module.call, []
+
+    def call(function, *arguments):
+        if function == "bntt_pack":
+            looked.append(len(weights._packed))
+        real(function, *arguments)
+
+    monkeypatch.setattr(module, "call", call)
+    counts = Spikes(torch.ones(1, 1, 1, 1, 8, dtype=torch.uint8))
+    assert weights.forward(counts, events=True).flatten().tolist() == [8.0] * 8
+    assert looked == [0]

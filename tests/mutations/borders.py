@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
-DOOR = ("tests/engine/test_door.py",)
+DOOR = ("tests/engine/test_workspace.py",)
 WITHIN = ("tests/nn/test_borders.py", "tests/nn/network/test_kept_changes.py")
-STREAMS = ("tests/nn/test_streams.py", "tests/nn/network/test_kept_changes.py", "tests/engine/test_packed_weights.py")
+STREAMS = ("tests/nn/test_streams.py", "tests/nn/network/test_kept_changes.py", "tests/engine/test_synapse.py")
 KEPT = ("tests/nn/network/test_kept_changes.py",)
 WEIGHTS = ("tests/nn/blocks/test_weights.py",)
 

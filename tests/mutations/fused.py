@@ -69,7 +69,7 @@ FUSED = [
         "*/cpu/scan.inl",
         "signs ? L::load(signs + i) * potential : potential",
         "potential",
-        ("tests/engine/test_scan_folded.py",),
+        ("tests/engine/test_scan.py",),
     ),
     Mutation(
         "a chunk has the folded neurons of the first steps",
@@ -212,14 +212,14 @@ FUSED = [
         "engine/graph/layer.py",
         "offset = slope * (found.affine.mean - own.mean.detach()) - into[0] / counts",
         "offset = -into[0] / counts",
-        ("tests/engine/graph/test_normalisation.py",),
+        ("tests/engine/graph/test_layer.py",),
     ),
     Mutation(
         "what later spans want of the pooled past is lost",
         "engine/graph/layer.py",
         "if carried is not None and later is not None:",
         "if False:",
-        ("tests/engine/graph/test_normalisation.py",),
+        ("tests/engine/graph/test_layer.py",),
     ),
     Mutation(
         "the past of a span is forgotten",
@@ -233,7 +233,7 @@ FUSED = [
         "engine/cpu/scan_reverse.inl",
         "(Before ? kept : drive) * held;",
         "(Before ? kept : drive) * potential;",
-        ("tests/engine/test_scan.py", "tests/engine/test_scan_numbers.py"),
+        ("tests/engine/test_scan.py",),
     ),
     Mutation(
         "a leak gets no gradient through the input that decays with it",

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FUZZ = ("tests/fuzz/test_fuzz.py",)
 ADVANCE = ("tests/nn/network/test_advance.py",)
-LEASES = ("tests/engine/test_leases.py",)
+LEASES = ("tests/engine/test_workspace.py",)
 
 
 @dataclass(frozen=True)

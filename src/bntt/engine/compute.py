@@ -65,16 +65,10 @@ class ComputeOptions:
         check_options(self, ComputeOptions)
         if self.backend == "reference" and self.precision != "fp32":
             raise OptionError(
-                "precision",
-                f"{self.precision!r} needs the kernels, and backend 'reference' is plain PyTorch: "
-                f"use precision 'fp32', or another backend",
+                "precision", f"{self.precision!r} needs the kernels, backend 'reference' is plain PyTorch"
             )
         if self.backend == "reference" and isinstance(self.recompute, int):
-            raise OptionError(
-                "recompute",
-                f"{self.recompute} needs the kernels, and backend 'reference' is plain PyTorch, which keeps all "
-                f"steps: leave it out, or use another backend",
-            )
+            raise OptionError("recompute", f"{self.recompute} needs the kernels, backend 'reference' is plain PyTorch")
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,6 @@ def learned_leak(neuron: AnyNeuron) -> Tensor | None:
     return neuron.leak if isinstance(neuron.leak, Tensor) and neuron.leak.requires_grad else None
 
 
-def leak_gradient(sums: Tensor, shape: torch.Size) -> Tensor:
-    """Return dL/dλ of one leak or of every channel's."""
-    return sums.sum(0).sum_to_size(shape)
-
-
 @dataclass(frozen=True)
 class Affine:
     """A normalisation with known statistics: ``z = scale (current - mean) + shift``, each ``[T, C]``, float32."""

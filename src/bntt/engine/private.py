@@ -142,12 +142,8 @@ def register_tree(
 ) -> None:
     """Register a class with ``torch.export`` and ``torch.func`` as a tree of tensors, and with ``torch.load``.
 
-    ``torch.load`` and ``torch.export.load`` then read it without pickled code.
-
-    Args:
-        parts: attributes that are tensors or hold some.
-        rest: returns all else, as numbers: an exported program is valid only for these.
-        make: takes the parts, and then the rest.
+    ``parts`` are attributes that hold tensors, ``rest`` returns all else as numbers (an exported program is valid only
+    for these), and ``make`` takes both.
     """
 
     def flatten(one: Any) -> tuple[list[Any], tuple[Any, ...]]:

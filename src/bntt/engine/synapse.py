@@ -39,13 +39,7 @@ def columns_pay(map_size: tuple[int, int], stride: tuple[int, int], dilation: tu
 
 
 def add_by_columns(total: Tensor, x: Tensor, grad_out: Tensor, padding: tuple[int, int]) -> None:
-    """Add dL/dW of a convolution with stride and dilation 1 and one group to ``total``.
-
-    Args:
-        total: ``[Co, Ci, Kh, Kw]``, float32.
-        x: ``[S, H, W, Ci]``.
-        grad_out: ``[S, H', W', Co]``, contiguous, of the type of ``x``, to which each block's sum is rounded.
-    """
+    """Add dL/dW of a convolution that :func:`columns_pay` takes to ``total``, each block's sum rounded to x's type."""
     outputs, inputs, *kernel = total.shape
     images, height, width, _ = x.shape
     window, (down, across) = (*kernel, inputs), padding

@@ -37,9 +37,7 @@ def distilled(logits: Float[Tensor, "B K"], answers: Tensor, temperature: float 
     tensor(0.)
     """
     if answers.shape != logits.shape:
-        raise ValueError(
-            f"the teacher must answer for the same samples and classes, {list(logits.shape)}, got {list(answers.shape)}"
-        )
+        raise ValueError(f"the teacher must have the same classes, {list(logits.shape)}, got {list(answers.shape)}")
     of_student, of_teacher = (F.log_softmax(one / temperature, 1) for one in (logits, answers))
     return temperature**2 * F.kl_div(of_student, of_teacher, reduction="batchmean", log_target=True)
 
@@ -72,9 +70,8 @@ class Distillation:
     def __init__(self, teacher: SpikingClassifier, *, share: float = 0.5, temperature: float = 2.0) -> None:
         check_classifier(teacher, "a teacher is")
         if not (0 < share <= 1 and 0 < temperature < float("inf")):
-            raise ValueError(
-                f"share must be above 0, at most 1, temperature above 0; got share {share}, temperature {temperature}"
-            )
+            got = f"got share {share}, temperature {temperature}"
+            raise ValueError(f"share must be above 0, at most 1, and temperature above 0; {got}")
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.teacher.zero_grad(set_to_none=True)
         self.share, self.temperature = float(share), float(temperature)
@@ -170,10 +167,8 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
     """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one."""
     for name, layer in network.layers.items() if method.loss == "tet" and method.grow else ():
         if layer.norm is not None and norm_facts(layer.norm).looks_ahead:
-            raise ValueError(
-                f"loss 'tet' with grow takes some of the steps, but the norm of {name!r}, {type(layer.norm).__name__}, "
-                f"takes its training statistics over all: use loss 'cross-entropy', or no grow"
-            )
+            kind = type(layer.norm).__name__
+            raise ValueError(f"loss 'tet' with grow: the norm of {name!r}, {kind}, has statistics over all steps")
     if own is None or isinstance(own, Distillation):
         return
     if isinstance(own, type) or not callable(own):
@@ -181,14 +176,10 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
         raise TypeError(f"loss must be a function of logits and labels, or left out, got {got}")
     given, usual, trained = asdict(method), asdict(Method()), set(map(id, network.parameters()))
     both = [f"{name}={given[name]!r}" for name in OPTIONS if given[name] != usual[name]]
-    wrong = f"a loss of your own replaces the method's: leave out {', '.join(both)}" if both else ""
+    if both:
+        raise ValueError(f"a loss of your own replaces the method's: leave out {', '.join(both)}")
     if isinstance(own, nn.Module) and any(p.requires_grad and id(p) not in trained for p in own.parameters()):
-        wrong = wrong or (
-            f"the loss, {type(own).__name__}, has parameters to learn, and only the model's are trained: write your "
-            f"own loop, or call requires_grad_(False) on it"
-        )
-    if wrong:
-        raise ValueError(wrong)
+        raise ValueError(f"the loss, {type(own).__name__}, has parameters to learn, and only the model's are trained")
 
 
 class BatchLoss(nn.Module):

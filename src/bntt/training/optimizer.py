@@ -45,15 +45,12 @@ def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Opti
     """Exclude layers, by name or pattern, from a network's training."""
     parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
     chosen = {pattern: fnmatch.filter(parts, pattern) for pattern in layers}
-    wrong = next(
-        (f"{pattern!r} is no layer, there are {', '.join(parts)}" for pattern in layers if not chosen[pattern]), ""
-    )
+    if unknown := [pattern for pattern, names in chosen.items() if not names]:
+        raise ValueError(f"freeze: {unknown[0]!r} is no layer, there are {', '.join(parts)}")
     held = {parameter for names in chosen.values() for name in names for parameter in parts[name].parameters()}
     learn = network.parameters() if optimizer is None else stepped(optimizer)
     if layers and not any(one.requires_grad and one not in held for one in learn):
-        wrong = wrong or f"{list(layers)} leaves nothing to train"
-    if wrong:
-        raise ValueError(f"freeze: {wrong}")
+        raise ValueError(f"freeze: {list(layers)} leaves nothing to train")
     for parameter in held:
         parameter.requires_grad_(False)
 
@@ -167,7 +164,4 @@ def check_given(model: nn.Module, method: Method | None, optimizer: optim.Optimi
             raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")
     learns = {parameter for parameter in model.parameters() if parameter.requires_grad}
     if optimizer is not None and learns and not learns & set(stepped(optimizer)):
-        raise ValueError(
-            "the optimizer steps no parameter of the model that learns: make the optimizer from model.parameters(), "
-            "after the last change of the network"
-        )
+        raise ValueError("the optimizer steps no parameter of the model that learns: make it of model.parameters()")

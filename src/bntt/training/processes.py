@@ -61,16 +61,9 @@ class Processes:
 
     rank = 0
     count = 1
-    first, total, largest = (
-        OldName("first", "is_rank0"),
-        OldName("total", "all_reduce_sum"),
-        OldName("largest", "all_reduce_max"),
-    )
-    joined, decided, given = (
-        OldName("joined", "all_gather"),
-        OldName("decided", "on_rank0"),
-        OldName("given", "broadcast"),
-    )
+    first, total = OldName("first", "is_rank0"), OldName("total", "all_reduce_sum")
+    largest, joined = OldName("largest", "all_reduce_max"), OldName("joined", "all_gather")
+    decided, given = OldName("decided", "on_rank0"), OldName("given", "broadcast")
     averaging, waiting = OldName("averaging", "wrap_ddp"), OldName("waiting", "no_sync")
     reduce: Reduce | None = None
     """Function that sums batch statistics: a network's ``Compute(reduce=)``."""
@@ -80,15 +73,12 @@ class Processes:
         """Device of this process; on GPUs, each process has its own."""
         self._groups: dict[str, dist.ProcessGroup] = {}
 
-    def join(self) -> None:
-        """Join the processes of torch's default group; :func:`joined_processes` does."""
+    def join(self) -> Callable[[], None]:
+        """Join torch's default group; return what leaves it: a group that outlives the interpreter may abort it."""
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._groups |= {"control": dist.new_group(backend="gloo"), "statistics": dist.new_group()}
         self.reduce = _Sum(self._groups)
-
-    def leave(self) -> None:
-        """Destroy the groups: the threads of one that outlives the interpreter may abort the process (SIGABRT)."""
-        self._groups.clear()
+        return self._groups.clear
 
     @property
     def is_rank0(self) -> bool:
@@ -201,15 +191,13 @@ def joined_processes(device: str) -> Iterator[Processes]:
         dist.init_process_group("nccl" if gpu else "gloo")
         with ExitStack() as leaving:
             leaving.callback(dist.destroy_process_group)
-            processes.join()
-            leaving.callback(processes.leave)
+            leaving.callback(processes.join())
             yield processes
     except RuntimeError as error:
         if not _is_of_the_connection(error):
             raise
-        raise LostProcessError(
-            f"another process has ended or cannot be reached ({str(error).splitlines()[0][:200]})"
-        ) from error
+        why = str(error).splitlines()[0][:200]
+        raise LostProcessError(f"another process has ended or cannot be reached ({why})") from error
 
 
 def _are_many() -> bool:

@@ -137,10 +137,7 @@ def updates_of(method: Method, loader: object) -> int:
     if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
         return 1
     if (batches := batches_of(loader)) is None:
-        raise ValueError(
-            f"schedule {method.schedule!r} by update, or with a warm-up, needs a loader that tells its length, "
-            f"len(loader): {type(loader).__name__} does not"
-        )
+        raise ValueError(f"schedule {method.schedule!r} by update, or with a warm-up, needs the length of the loader")
     return -(-batches // method.accumulate)
 
 
@@ -168,10 +165,9 @@ def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
 def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
     """Refuse stages that leave no epoch for all steps, or that already take all steps."""
     if stages and (stages[-1][0] >= num_steps or sum(many for _, many in stages) >= epochs):
-        raise ValueError(
-            f"grow = {[list(stage) for stage in stages]} must take fewer steps than the network's {num_steps}, and "
-            f"fewer epochs in all than {epochs}: the last epochs take all steps"
-        )
+        listed = [list(stage) for stage in stages]
+        less = f"fewer steps than the network's {num_steps}, and fewer epochs in all than {epochs}"
+        raise ValueError(f"grow = {listed} must take {less}")
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:

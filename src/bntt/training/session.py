@@ -276,9 +276,7 @@ class Session:
             while parts := list(itertools.islice(batches, self.method.accumulate)):
                 yield self._update(parts)
             if not now.samples:
-                raise ValueError(
-                    f"the loader gave 0 training batches in epoch {now.epoch + 1}: it must be iterable every epoch"
-                )
+                raise ValueError(f"the loader gave 0 training batches in epoch {now.epoch + 1}")
             count = now.samples
             yield EpochRecord(now.epoch, now.loss_sum / count, now.correct / count, count, now.lr)
             now.epoch, now.step, now.batches = now.epoch + 1, 0, 0
@@ -355,9 +353,7 @@ class Session:
         counts = [len(labels) for _, labels, _ in parts]
         total, without = _summed(processes, sum(counts), 0 in counts)
         if without:
-            raise ValueError(
-                f"a batch has no sample for {without:.0f} of {processes.count} processes: take larger ones"
-            )
+            raise ValueError(f"a batch has no sample for {without:.0f} of {processes.count} processes")
         self.model.train()
         self.model.zero_grad(set_to_none=True)  # also for parameters the optimiser does not step
         self.optimizer.zero_grad(set_to_none=True)

@@ -21,14 +21,11 @@ _ = variant
 
 
 def test_a_tensor_that_lies_otherwise_is_refused():
-    with pytest.raises(KernelInputError, match="an argument of bntt_moments for a contiguous float32 of 768 elements"):
+    with pytest.raises(KernelInputError, match="float32 of 768"):
         moments(torch.zeros(2, 3, 4, 4, 8).transpose(2, 3))
-    current, rows = torch.zeros(2, 3, 1, 1, 8), torch.zeros(2, 8)
-    job, counts = (Affine(rows, rows, rows), Neuron(), (1, 1)), torch.empty(2, 3, 1, 1, 16, dtype=torch.uint8)
-    with pytest.raises(KernelInputError, match="a kernel takes counts for a contiguous uint8 of 48 elements"):
-        scan(current, *job, counts[..., ::2])
-    with pytest.raises(KernelInputError, match=r"a kernel takes current for .* on meta"):
-        scan(current.to("meta"), *job, counts[..., :8].contiguous())
+    current, affine = torch.zeros(2, 3, 1, 1, 8), Affine.identity(2, 8, torch.device("cpu"))
+    with pytest.raises(KernelInputError, match=r"counts .*uint8 of 48"):
+        scan(current, affine, Neuron(), (1, 1), torch.empty(2, 3, 1, 1, 16, dtype=torch.uint8)[..., ::2])
 
 
 def test_threads_that_have_no_work_take_no_memory(monkeypatch):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -11,13 +12,16 @@ from bntt.engine import workspace
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import launch
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import PassContext, Start
+from bntt.engine.graph import stack as flow
+from bntt.engine.graph.layer import Layer, Sum
+from bntt.engine.graph.node import GradState, Node, PassContext, Passed, Size, Start
 from bntt.engine.graph.stack import run_stack
+from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 
@@ -34,17 +38,6 @@ def layer(rng: torch.Generator, inputs: int, outputs: int, steps: int, flatten: 
 
 def layers(rng: torch.Generator, steps: int = 6) -> list[Layer]:
     return [layer(rng, 3, 10, steps), layer(rng, 10, 9, steps), layer(rng, 36, 5, steps, flatten=True)]
-
-
-def same(one, other) -> bool:
-    """Whether two tensors, or the tensors of two records, are equal; NaN equals NaN."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
-    if isinstance(one, Start):
-        return all(map(same, one, other))
-    if not is_dataclass(one):
-        return one == other
-    return all(same(getattr(one, part.name), getattr(other, part.name)) for part in fields(one))
 
 
 @pytest.mark.parametrize(
@@ -155,14 +148,130 @@ def test_without_gradients_memory_does_not_grow_with_the_steps(bytes_out, rng, m
     assert peaks[0] == peaks[1]
 
 
-def test_a_run_is_a_value(rng):
-    """A second one changes nothing of the first."""
-    made, how, x = layers(rng), PassContext(goes_on=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
-    first = run_stack(made, Spikes(x), how, mean_over_time=False)
-    again = run_stack(made, Spikes(x), how, mean_over_time=False)
-    run_stack(made, Spikes(x + 1), how, mean_over_time=False)
-    assert all(end.membrane.requires_grad for end in first.ends)
-    for one, other in zip(
-        (*first.ends, *first.moments, *first.seen), (*again.ends, *again.moments, *again.seen), strict=True
-    ):
-        assert same(one, other)
+BIG = (1, 1, 200, 200, 1)
+
+
+@dataclass(frozen=True)
+class Double(Node):
+    """A node of y = 2 x, that keeps what it read."""
+
+    reads: tuple[int, ...] = (-1,)
+
+    def size(self, inputs):
+        return Size(inputs[0], 1, 0)
+
+    def forward(self, how, inputs, first, start, known=None):
+        out = how.lease.take(*inputs[0].values.shape)
+        return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), None, (True,))
+
+    def backward(self, how, done, grad, learned, **_):
+        held = how.lease.take(*grad.values.shape)
+        return [SpikeGrad(held.copy_(grad.values).mul_(2), grad.scale, held)]
+
+
+@dataclass(frozen=True)
+class SumOf(Sum):
+    def forward(self, how, inputs, first, start, known=None):
+        out = how.lease.take(*inputs[0].values.shape)
+        return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), None, (False, False))
+
+    def backward(self, how, done, grad, learned, **_):
+        return [grad, SpikeGrad(grad.values.clone(), grad.scale)]
+
+
+@pytest.mark.parametrize("keep", [0, 2, None])
+def test_a_value_goes_back_when_nobody_needs_it(keep):
+    """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
+    lease = Workspace().lease()
+    how = PassContext(lease=lease)
+    nodes = [Double(), Double(), SumOf((-1, -2))]
+    span, out, _ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
+    assert out.values.unique().item() == 6
+    assert len(lease._out) == 1 + (keep == 0)  # the first node's, which the second one's way back reads
+    if keep is None:
+        return
+    lease.give(out.values)
+    carries, last, grad = [GradState(None)] * 3, -1 if keep == 0 else keep, SpikeGrad(torch.ones(BIG), 0.5)
+    found = flow.backward(nodes, how, span, grad, [([], None)] * 3, carries, last=last)
+    assert (found is None) == (keep == 2)
+    if found is not None:
+        assert (found.values * found.scale).unique().item() == 3
+        lease.give(found.held)
+    assert not lease._out
+    assert span.saved == span.values == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(("steps", "held"), [((3, 3), (True, True)), ((1, 3), (False, True)), ((1, 1), (False, False))])
+def test_gradients_of_several_readers_add_up(steps, held, order, rng):
+    lease = Workspace().lease()
+    values = [torch.randn(s, 2, 200, 100, 1, generator=rng) for s in steps]
+    expected, sums = 0.5 * values[0] + 2 * values[1], []
+    for one, scale, ours in zip(values, (0.5, 2.0), held, strict=True):
+        buffer = lease.take(*one.shape).copy_(one) if ours else None
+        sums.append(SpikeGrad(one.clone() if buffer is None else buffer, scale, buffer))
+    given = [grad.values.clone() for grad in sums]
+    total = flow._added(*sums[::order], lease)
+    assert torch.allclose(total.values * total.scale, expected, atol=1e-6)
+    assert len(lease._out) == 1
+    for grad, before in zip(sums, given, strict=True):
+        if grad.held is None:
+            assert torch.equal(grad.values, before)  # somebody else's
+
+
+def two_layers(steps: int) -> list[Layer]:
+    def one(weight: torch.Tensor, flatten: bool, window: tuple[int, int]) -> Layer:
+        gamma, geometry = torch.ones(steps, len(weight)), Geometry() if flatten else Geometry(padding=(1, 1))
+        return Layer(geometry, flatten, window, Neuron(), weight, None, gamma, None, None, None, 1e-4)
+
+    return [one(torch.zeros(10, 3, 3, 3), False, (2, 2)), one(torch.zeros(7, 10 * 4 * 4), True, (1, 1))]
+
+
+X = Spikes(torch.zeros(50, 2, 8, 8, 3, dtype=torch.int8))
+
+
+def test_sizes_are_those_of_one_step():
+    found = [(size.floats, size.bytes) for size in flow.sizes(two_layers(50), X)]
+    assert found == [(2 * 8 * 8 * 10, 2 * 4 * 4 * 10), (2 * 7, 2 * 7)]
+
+
+ALL, LAST = 50 * (4 * 1280 + 320 + 4 * 14 + 14), 50 * (320 + 4 * 14 + 14)
+"""Bytes kept of all two_layers; of the last one, and the counts that it reads."""
+
+
+@each_row(
+    "compute, learns, available, span",
+    [
+        (Compute(recompute="never"), 0, 0.0, 50),
+        (Compute(recompute=7), 0, math.inf, 7),
+        (Compute(recompute=80), 0, 0.0, 50),
+        (Compute(), 0, 2 * ALL, 50),
+        (Compute(), 0, 2 * ALL - 1, 8),
+        (Compute(), 1, 2 * LAST, 50),
+        (Compute(), 1, 2 * LAST - 1, 8),
+        (Compute(reduce=torch.clone), 0, 0.0, 50),
+        (Compute(recompute=7, reduce=torch.clone), 0, 0.0, 7),
+    ],
+)
+def test_auto_keeps_everything_until_half_of_the_memory_is_needed(compute, learns, available, span, monkeypatch):
+    """Of two_layers from the first that learns on; processes that add up sums do not look at their memory."""
+    monkeypatch.setattr(flow, "available_memory", lambda device: available)
+    made = two_layers(50)
+    made[learns].gamma.requires_grad_()
+    assert flow.span_of(made, X, compute) == span
+
+
+def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch):
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    2000 kB\n"}
+    monkeypatch.setattr(flow, "_read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(flow.WORKSPACE, "free_bytes", lambda: 7)  # ours to take again
+    cpu = torch.device("cpu")
+    assert flow.available_memory(cpu) == 2000 * 1024 + 7
+    files |= {"/sys/fs/cgroup/memory.max": "1000000\n", "/sys/fs/cgroup/memory.current": "400000\n"}
+    assert flow.available_memory(cpu) == 600_007
+    files["/sys/fs/cgroup/memory.stat"] = "anon 5\ninactive_file 30000\n"
+    assert flow.available_memory(cpu) == 630_007
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert flow.available_memory(cpu) == 2000 * 1024 + 7
+    files.clear()
+    assert flow.available_memory(cpu) == math.inf

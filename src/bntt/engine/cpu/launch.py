@@ -44,14 +44,10 @@ def scan(
     counts: Tensor,
     membrane: Tensor | None = None,
 ) -> Tensor:
-    """Run all steps of ``current``; write the spikes of every window into ``counts`` (uint8, ``pooled_shape``).
+    """Write the spikes of every window into ``counts`` (uint8); return those before the pool, ``[T, C]``, int64.
 
-    Args:
-        neuron: of these steps; a folded one's gain and bias, and 1 - λ if the input decays, are part of ``affine``.
-        membrane: ``[B, H, W, C]``, carried in and out; None starts at rest and keeps nothing.
-
-    Returns:
-        Spikes per step and channel before the pool, ``[T, C]``, int64.
+    The membrane, ``[B, H, W, C]``, is carried in and out; None starts at rest and keeps nothing. A folded neuron's gain
+    and bias, and 1 - λ if the input decays, are part of ``affine``.
     """
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
     job = scan_job(current, affine, neuron, window, counts, fired)
@@ -84,10 +80,8 @@ def scan_sums(reverse: Reverse, *, leak: bool = False) -> Tensor:
 def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None) -> None:
     """Write dL/d(current), ``scale g - offset - slope (current - mean)``, to ``out``, and advance the carry.
 
-    Args:
-        out: may be ``reverse.current``.
-        offset, slope: Eq. 10's, ``[T, C]``, from :func:`scan_sums`; None if mean and variance were given, so that an
-            infinite current has the surrogate's gradient, 0, and not 0 times infinity.
+    Offset and slope are Eq. 10's; None if mean and variance were given, so that an infinite current has the surrogate's
+    gradient, 0, and not 0 times infinity. ``out`` may be the current.
     """
     current, job = reverse.current, _reverse_job(reverse)
     rows = current.shape[0] * current.shape[-1]
@@ -135,12 +129,9 @@ def rectify_reverse(
     batch: bool,
     wants: tuple[bool, bool] = (True, True),
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradient of a current, ``[B, H, W, C]``, and dL/dβ and dL/dγ, ``[2, 1, C]``, from :func:`rectify`'s.
+    """Return the gradient of a current, and dL/dβ and dL/dγ, ``[2, 1, C]``, each if it is wanted, of :func:`rectify`.
 
-    Args:
-        inverse: ``1 / √(σ² + ε)``, ``[1, C]``.
-        batch: True if mean and variance are the current's own, so that gradients pass through them (Eq. 10).
-        wants: whether each of the two is wanted; if not, it is None and takes no time.
+    With ``batch`` mean and variance are the current's own, and gradients pass through them (Eq. 10).
     """
     out = torch.empty_like(current) if wants[0] else None
     sums = torch.empty(2, 1, current.shape[-1], dtype=F32, device=CPU) if wants[1] else None

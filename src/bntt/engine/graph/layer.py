@@ -20,7 +20,6 @@ from bntt.engine.layer_spec import (
     PoolSize,
     Reverse,
     SpikeGrad,
-    leak_gradient,
     learned_leak,
     neuron_steps,
     pooled_shape,
@@ -365,12 +364,16 @@ class Layer(Node):
             if self.sample_eps is not None:
                 spread.append(by_sample(y, self.sample_eps, current[begin:end]))
                 y, copy = current[begin:end], None
-            if found is None:
-                steps = slice(first + begin, first + end)
-                parts.append(self._normalisation(compute, y, copy, steps, past, event_driven))
+            steps = slice(first + begin, first + end)
+            if found is None and self.batch_statistics:  # they copy on the way
+                parts.append(
+                    by_batch(self, steps, current_moments(y, copy, kernels=compute.kernels), past, event_driven)
+                )
                 past = parts[-1].carried
             elif copy is not None:
                 copy.copy_(y)
+            if found is None and not self.batch_statistics:
+                parts.append(as_given(self, steps, event_driven))
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             if firing is not None:
                 seen.append(replace(firing.chunk(y, affine, begin, measure), moments=raw))
@@ -389,22 +392,6 @@ class Layer(Node):
         lease.give(dropped)
         saved = Saved(source, moved, x.values.shape, kept, found, start.membrane, join_steps(spread))
         return Passed(spikes, saved, (moved is None,), Start(membrane, found.carried), whole, (kept, moved), found)
-
-    def _normalisation(
-        self,
-        compute: Compute,
-        y: Tensor,
-        copy: Tensor | None,
-        steps: slice,
-        past: Moments | None,
-        event_driven: tuple[bool, bool],
-    ) -> Resolved:
-        """Resolve some steps; ``copy`` receives their current on the way."""
-        if self.batch_statistics:
-            return by_batch(self, steps, current_moments(y, copy, kernels=compute.kernels), past, event_driven)
-        if copy is not None:
-            copy.copy_(y)
-        return as_given(self, steps, event_driven)
 
     def _currents(
         self, how: PassContext, source: Spikes, out: Tensor, event_driven: tuple[bool, bool]
@@ -451,7 +438,7 @@ class Layer(Node):
         if beta is not None:
             beta[first:last] = sums[0]
         if leak is not None:
-            leak += leak_gradient(sums[2], leak.shape)
+            leak += sums[2].sum(0).sum_to_size(leak.shape)
         if done.spread is not None:
             for begin, end in chunks(compute, out):
                 through_samples(out[begin:end], current[begin:end], done.spread[begin:end])
@@ -585,7 +572,7 @@ class Fire(Node):
         reverse = Reverse(current, affine, plain, neuron, self.window, grad, membrane, carry.membrane)
         if leak is not None:
             sums = kernels.scan_sums(reverse, leak=True)
-            leak += leak_gradient(sums[2], leak.shape)
+            leak += sums[2].sum(0).sum_to_size(leak.shape)
             if scale is not None:
                 scale[first:last] = sums[1]
         out = how.lease.take(*current.shape, device=current.device)

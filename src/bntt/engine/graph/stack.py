@@ -85,8 +85,7 @@ def forward(
 ) -> tuple[Span, Spikes, list[LayerMeasures | None]]:
     """Drive the nodes by some steps; what nodes from ``keep`` on save is kept, and ``found`` is an earlier pass's.
 
-    Returns:
-        The span; the output of the last node, whose buffer the caller must give back; and every node's measures.
+    The caller must give back the buffer of the output.
     """
     span, readers, lease, seen, out = Span(first, starts), readers_of(nodes), how.lease, list[LayerMeasures | None](), x
     span.values.append(Value(x, None, readers[0]))
@@ -132,13 +131,10 @@ def backward(
     *,
     last: int,
 ) -> SpikeGrad | None:
-    """Propagate the gradient of the last node's output back, and return that of the run's input, if it is wanted.
+    """Propagate the gradient of the last node's output back to node ``last``; return the input's, if that is -1.
 
-    Args:
-        span: what it kept is overwritten.
-        learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
-            of each step's gradient towards its current.
-        last: the node to end at, since no gradient is wanted before it; -1: the input's is wanted too.
+    What the span kept is overwritten. ``learned`` are the gradients of what every node learns, to which these steps'
+    part is added, and buffers for the norms of each step's gradient towards its current.
     """
     rest, lease = replace(span, saved=span.saved[: max(0, last)]), how.lease
     saved, values, span.saved, span.values = span.saved, span.values, [], []  # also if an error ends this early
