@@ -27,13 +27,6 @@ INTERVAL, SLACK = 1.0, 1.0
 """Seconds between two checkpoints, and what an update, a validation and a save may take beyond on a busy machine."""
 
 
-def main(kills: int) -> int:
-    """Kill so often; how much went wrong."""
-    said, wrong = so_often(kills)
-    print(said, *wrong, sep="\n  ", flush=True)
-    return len(wrong)
-
-
 def so_often(kills: int) -> tuple[str, list[str]]:
     """In one run after another that ends: what came of it, and all that was wrong."""
     done, runs, wrong = 0, 0, list[str]()
@@ -41,6 +34,7 @@ def so_often(kills: int) -> tuple[str, list[str]]:
         with tempfile.TemporaryDirectory() as folder:
             killed, found = killed_run(Path(folder), kills - done)
         done, runs, wrong = done + killed, runs + 1, wrong + found
+    print(f"{done} kills in {runs} runs: {len(wrong)} wrong", *wrong, sep="\n  ", flush=True)
     return f"{done} kills in {runs} runs: {len(wrong)} wrong", wrong
 
 
