@@ -51,12 +51,8 @@ def modules():
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_it_takes_two_files_and_none_of_the_library(kind):
-    folder = Path(__file__).parent / kind
-    assert {path.name for path in folder.iterdir() if path.is_file()} == {
-        "__init__.py",
-        "README.md",
-        f"{PARTS[kind].file}.py",
-    }
+    files = {path.name for path in (Path(__file__).parent / kind).iterdir() if path.is_file()}
+    assert files == {"__init__.py", "README.md", f"{PARTS[kind].file}.py"}
     assert not [path for path in FILES if f'"{PARTS[kind].name}"' in path.read_text(encoding="utf-8")]
 
 
