@@ -1,6 +1,6 @@
 """Decorators that register parts of your own, ``@bntt.register.norm("mine")``.
 
-Pass the file or package that defines them: ``bntt --with my_parts.py train recipe.toml``. Recipes and checkpoints
+Pass the file that defines them: ``bntt --with my_parts.py train recipe.toml``. Recipes and checkpoints
 cannot name code themselves (:mod:`bntt.runs.parts`). A name that is taken raises ValueError, as does a norm, neuron or
 encoder with another argument than those listed that has no default.
 """

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from benchmarks import cases
-from benchmarks.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of, takes_part
+from benchmarks.cases import Case, dense_limit, firing_rates, own_step, step_of, takes_part
 from bntt.engine import kernels as backend
 from bntt.engine.cpu.library import use_variant
-from bntt.engine.graph import stack as fused
-from bntt.engine.graph import stack as recompute
+from bntt.engine.graph import stack
 from bntt.engine.winograd import InputGrad
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 SMALL = Case("small", num_steps=2, batch=3, width=0.1)
 
@@ -21,13 +21,6 @@ def test_gamma_sets_the_activity():
     busy, quiet = (firing_rates(Case("x", num_steps=4, batch=4, width=0.2, gamma=g)) for g in (1.0, 0.4))
     assert set(busy) == {"conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "conv7", "fc1"}
     assert sum(quiet.values()) < sum(busy.values()) / 2
-
-
-def test_evaluation_fires_as_training_does():
-    trained = network(SMALL)
-    assert trained.training
-    assert not torch.equal(trained.blocks["conv1"].norm.running_var, torch.ones(2, 6))
-    assert not network(Case("e", num_steps=2, batch=3, width=0.1, training=False)).training
 
 
 @needs_kernels
@@ -65,36 +58,20 @@ def test_the_dense_limit_takes_gradients_by_the_way_of_our_step(monkeypatch):
 @needs_kernels
 def test_a_step_that_computes_again_keeps_the_square_root_of_all_steps(monkeypatch):
     spans = []
-    real = recompute.span_of
-    monkeypatch.setattr(fused, "span_of", lambda *args: spans.append(real(*args)) or spans[-1])
+    real = stack.span_of
+    monkeypatch.setattr(stack, "span_of", lambda *args: spans.append(real(*args)) or spans[-1])
     for variant in ("fused", "recompute"):
         own_step(variant, Case("x", network="mlp", num_steps=10, batch=3, width=0.1))()
     assert spans == [10, 4]
 
 
-def test_a_training_step_leaves_gradients():
-    net = network(SMALL)
-    pixels, labels = images(SMALL)
-    cases._pass(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
-    assert all(p.grad is not None for p in net.parameters())
-
-
-def test_peers_are_listed_only_where_they_are_installed(monkeypatch):
-    monkeypatch.setattr(cases, "find_spec", lambda name: None)
-    assert not {*cases.available()} & {*cases.NORMS_OF}
+def test_what_is_listed_is_what_can_be_timed(monkeypatch):
+    """Peers where they are installed and on the processor, bfloat16 where it has it."""
     monkeypatch.setattr(cases, "find_spec", lambda name: object() if name == "spikingjelly" else None)
     assert {*cases.available()} & {*cases.NORMS_OF} == {"spikingjelly", "spikingjelly unbind"}
-
-
-def test_bf16_can_be_timed_only_where_the_processor_has_it(monkeypatch):
-    monkeypatch.setattr(backend, "has_bf16", lambda: False)
-    assert not [name for name in cases.available() if "bf16" in name]
-    monkeypatch.setattr(backend, "has_bf16", lambda: True)
-    assert {"loop", "reference", *cases.FUSED} <= set(cases.available())
-
-
-def test_the_peers_stay_on_the_processor(monkeypatch):
-    monkeypatch.setattr(cases, "find_spec", lambda name: object())
+    for has in (False, True):
+        monkeypatch.setattr(backend, "has_bf16", lambda has=has: has)
+        assert any("bf16" in name for name in cases.available()) == has
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     assert cases.available("cuda") == ["loop", "reference", "fused", "recompute", "dense limit"]
 
@@ -105,7 +82,7 @@ def test_a_peer_is_left_out_of_norms_and_networks_that_it_lacks():
     assert takes == {"loop": [True] * 3, "fused": [True] * 3, "snntorch": [True, False, False]}
 
 
-@pytest.mark.parametrize("norm", cases.COMPARED_NORMS)
+@each_row("norm", cases.COMPARED_NORMS)
 def test_every_norm_has_a_loop(norm):
     """Written out for BNTT, of the library's modules for others: step by step, or layer by layer."""
     with torch.random.fork_rng(devices=[]):  # the loop draws its spikes from torch's generator

@@ -57,12 +57,6 @@ def test_ways_in_processes_of_their_own(few):
     assert deployed.disk()["pytorch"]["torch"] > 10 * deployed.disk()["runtime"]["safetensors"] > 0
 
 
-def test_samples_have_the_shape_that_a_network_takes():
-    assert samples_of("fashion-mnist-rows", 2).shape == (2, 28, 28)
-    assert samples_of("fashion-mnist-events-small", 1).shape == (1, 10, 2, 28, 28)
-    assert samples_of("cifar10-compact", 1).shape == (1, 3, 32, 32)
-
-
 def test_other_logits_are_named_and_nothing_is_timed(few, monkeypatch):
     monkeypatch.setattr(deployed, "exact_logits", lambda model, samples: np.zeros((len(samples), 10)))
     turns, real = [], deployed.take_turns

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import __main__ as program
 from benchmarks import time_to_accuracy
-from benchmarks.time_to_accuracy import TimeToAccuracy, contender, summary, time_training, train
+from benchmarks.time_to_accuracy import TimeToAccuracy, contender, summary, train
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from tests.kernels import needs_kernels
@@ -67,12 +67,6 @@ def test_the_trainings_of_a_benchmark(tmp_path, capsys, monkeypatch):
     (case,) = json.loads((tmp_path / "accuracy.json").read_text("utf-8"))["cases"]
     assert [one["variant"] for one in case["trainings"]] == ["fused", "loop"]
     assert case["to_target"]["loop"]["reached"] == 1
-
-
-@pytest.mark.slow
-def test_a_contender_that_dies_is_named():
-    with pytest.raises(RuntimeError, match="tiny: magic, seed 0: its process ended with code 1"):
-        time_training(TINY, "magic", 0, threads=1)
 
 
 def test_without_data_nothing_is_trained_or_written(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 import re
-import textwrap
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -37,72 +36,39 @@ def lacks(one: Any) -> list[str]:
     if not text:
         return ["a docstring"]
     found = [] if re.match(r"[^\n]+\.(\n\n|$)", text) else ["a summary of one line"]
-    if ">>>" not in text and not (inspect.isclass(one) and issubclass(one, BaseException)) and not shown_elsewhere(one):
+    is_error, told = inspect.isclass(one) and issubclass(one, BaseException), described(text)
+    if ">>>" not in text and not is_error and not shown_elsewhere(one):
         found.append("an example")
     if inspect.isclass(one):
-        return found + class_lacks(one, text)
-    return found + call_lacks(one, text)
+        told |= {name for base in one.__mro__ for name in described(inspect.cleandoc(base.__doc__ or ""))}
+        told |= {name for base in one.__mro__ for name in sentences_of(base)}
+        methods = {
+            name: getattr(method, "__func__", method)
+            for name, method in vars(one).items()
+            if name[0] != "_" and name != "extra_repr"
+        }
+        found += [
+            f"{name}: a docstring" for name, call in methods.items() if inspect.isfunction(call) and not call.__doc__
+        ]
+    silent = is_error or getattr(one, "_is_protocol", False)
+    return found + [f"Args: {name}" for name in ([] if silent else parameters(one)) if name not in told]
 
 
-def call_lacks(function: Any, text: str) -> list[str]:
-    """The parameters, the value and the errors of a function that its docstring does not describe."""
-    found = [f"Args: {name}" for name in parameters(function) if name not in described(text)]
-    returns = inspect.signature(function).return_annotation
-    if (
-        returns not in (None, "None", "Decorator[Any]", "Iterator[None]", inspect.Signature.empty)
-        and not re.match(r"(Return|Yield)\b", text)
-        and "Returns:" not in text
-        and "Yields:" not in text
-    ):
-        found.append("Returns")
-    raised = errors_of(function)
-    found += [f"Raises: {name}" for name in raised if name not in described(text, "Raises")]
-    return found
-
-
-def class_lacks(kind: type, text: str) -> list[str]:
-    """The arguments and methods of a class that have no words."""
-    found = []
-    if not issubclass(kind, BaseException) and not getattr(kind, "_is_protocol", False):
-        told = (
-            described(text, "Attributes")
-            | {name for base in kind.__mro__ for name in described(inspect.cleandoc(base.__doc__ or ""))}
-            | {name for base in kind.__mro__ for name in sentences_of(base)}
-        )
-        try:
-            names = parameters(kind)
-        except ValueError:
-            names = []
-        found += [f"Args: {name}" for name in names if name not in told]
-    for name, method in vars(kind).items():
-        function = method.fget if isinstance(method, property) else getattr(method, "__func__", method)
-        if name.startswith("_") or name == "extra_repr" or not inspect.isfunction(function):
-            continue
-        words = function.__doc__ or ""
-        if not words:
-            found.append(f"{name}: a docstring")
-    return found
-
-
-def parameters(function: Any) -> list[str]:
-    if inspect.isclass(function) and issubclass(function, Enum):
+def parameters(one: Any) -> list[str]:
+    if inspect.isclass(one) and issubclass(one, Enum):
         return []
-    names = [name for name in inspect.signature(function).parameters if name not in {"self", "cls", "args", "kwargs"}]
-    return [name for name in names if not name.startswith("_")]
+    try:
+        names = inspect.signature(one).parameters
+    except ValueError:
+        return []
+    return [name for name in names if name not in {"self", "cls", "args", "kwargs"} and not name.startswith("_")]
 
 
-def described(text: str, section: str = "Args") -> set[str]:
-    """The names that a section describes: ``seed, draw: ...`` are two."""
-    part = re.search(rf"^{section}:\n((?:[ ]+.*\n?|\n)*)", text + "\n", re.M)
-    rows = re.findall(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*):", part[1], re.M) if part else []
+def described(text: str) -> set[str]:
+    """The names that the sections of arguments and attributes describe: ``seed, draw: ...`` are two."""
+    parts = re.findall(r"^(?:Args|Attributes):\n((?:[ ]+.*\n?|\n)*)", text + "\n", re.M)
+    rows = [row for part in parts for row in re.findall(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*):", part, re.M)]
     return {name.strip("* ") for row in rows for name in row.split(",")}
-
-
-def errors_of(function: Any) -> list[str]:
-    """The errors that a function itself raises, by name."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
-    return sorted({ast.unparse(error.func).rpartition(".")[2] for error in raised})
 
 
 def used_in(code: str) -> set[str]:

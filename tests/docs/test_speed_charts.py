@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bntt.charts.files import draw_figure
-from bntt.charts.records import Forest
+from bntt.charts.records import Bars, Forest
 
 
 @pytest.fixture
@@ -43,6 +43,12 @@ def test_cases_and_steps_have_a_row_each(figure):
     assert peaks.lines[0].y == [5.0, 10.0]
     assert (shown.columns, shown.title) == (2, "1 threads; torch 2")
     assert draw_figure(shown)
+
+
+def test_times_that_are_near_each_other_are_bars_by_what_tells_the_cases_apart(figure):
+    times, _ = figure([case("VGG9 training, bntt", 1, slow=0.5), case("VGG9 training, bn", 1, slow=0.5)]).charts
+    assert isinstance(times, Bars)
+    assert (times.title, times.names) == ("VGG9 training", ["bntt", "bn"])
 
 
 def test_each_start_of_a_training_is_a_line(charts):

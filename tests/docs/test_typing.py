@@ -45,22 +45,10 @@ def test_every_name_of_a_door_opens():
 @pytest.mark.slow
 def test_a_type_checker_knows_the_public_names(tmp_path):
     (tmp_path / "snippet.py").write_text(SNIPPET)
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--config-file=",
-        f"--cache-dir={tmp_path}/cache",
-        "--follow-imports=silent",
-    ]
-    done = subprocess.run(
-        [*command, "snippet.py"],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(DOOR.parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ["--config-file=", f"--cache-dir={tmp_path}/cache", "--follow-imports=silent"]
+    command = [sys.executable, "-m", "mypy", *options, "snippet.py"]
+    settings = {**os.environ, "MYPYPATH": str(DOOR.parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
     seen = [line.partition('Revealed type is "')[2] for line in done.stdout.splitlines() if "Revealed" in line]
     parts = (
         ("model: bntt.nn.network.classifier.SpikingClassifier", "-> bntt.runs.training.fit.History"),

@@ -93,23 +93,12 @@ def test_what_cannot_be_loaded_is_named(given, tmp_path):
         register.reset("soft")(lambda membrane, spikes, threshold: membrane)
 
 
-def test_a_package_gives_its_entry_points_and_its_version_also_after_a_program_imported_it(given, tmp_path):
-    about = tmp_path / "own_things-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
-    sys.path.insert(0, str(given("own_a").parent))
+def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch):
+    path = given("own_a")
+    monkeypatch.syspath_prepend(path.parent)
     __import__("own_a")
-    of = recipe(network={"norm": "own_a"})
-    before = parts_of(of)
-    assert [(part.source, part.names) for part in before] == [(str(tmp_path / "own_a.py"), ("network.norm=own_a",))]
-    load_parts("own-things")
-    assert [(part.source, part.version) for part in LOADED] == [("own-things", "1.2")]
-    after = parts_of(of)
-    assert after == LOADED
-    check_parts(run_with(tmp_path / "imported", *before).path, resuming=True)
-    LOADED.clear()
-    check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
+    (part,) = parts_of(recipe(network={"norm": "own_a"}))
+    assert (part.source, part.names) == (str(path), ("network.norm=own_a",))
 
 
 @pytest.mark.usefixtures("given")

@@ -58,7 +58,7 @@ DESCRIPTION = f"""\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
 {textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, said in EXIT_CODES.items())}.", 78)}
-bntt --with my_parts.py VERB loads your own parts from a file or a package
+bntt --with my_parts.py VERB loads your own parts from a file
 (repeatable; see docs/how-to/extending.md). --debug shows the traceback of an error."""
 
 

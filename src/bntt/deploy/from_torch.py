@@ -252,7 +252,10 @@ class _Walk:
             if norm_facts(norm).step_gamma:
                 driven = late[name].driven(steps)
                 first = min(driven.start, steps)
-                self.gammas[name] = _array(step_gamma(norm).abs().mean(1)), (first, max(first, min(driven.stop, steps)))
+                self.gammas[name] = (
+                    _array(step_gamma(norm).abs().mean(1).double()),
+                    (first, max(first, min(driven.stop, steps))),
+                )
 
     def network(self, network: SpikingNetwork, shape: tuple[int, ...]) -> int:
         """Append all nodes; return the number of classes."""

@@ -1,4 +1,4 @@
-"""User-defined parts: the files and packages that the user names, and what a run records about them.
+"""User-defined parts: the files that the user names, and what a run records about them.
 
 Only the user names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, by which
 missing or changed parts are detected; nothing that a recipe, a checkpoint or a run names is imported.
@@ -10,9 +10,8 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import import_module, invalidate_caches, metadata, util
+from importlib import import_module, invalidate_caches, util
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,19 @@ from bntt.io.files import digest, find_object
 from bntt.register import REGISTERED
 from bntt.runs.recipe.schema import Recipe, RecipeError
 
-GROUP = "bntt.parts"
-"""Entry point group that ``--with PACKAGE`` loads."""
-
 
 class PartsError(RecipeError):
-    """Error of a file or package of parts that cannot be loaded; the message says why."""
+    """Error of a file of parts that cannot be loaded; the message says why."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file or a package, and what it registers."""
+    """A file, and what it registers."""
 
     source: str
-    """Absolute path of a file, or name of a package: the argument of ``--with``."""
+    """Absolute path of the file; 1.0 also recorded names of packages."""
     version: str
-    """SHA-256 of a file, or version of a package."""
+    """SHA-256 of the file."""
     names: tuple[str, ...]
     """Registered names in recipe form: "network.norm=mine"."""
 
@@ -49,14 +45,13 @@ LOADED: list[Part] = []
 
 
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
-    """Import files (``my_parts.py``) and packages (entry points of the group ``bntt.parts``) that register parts."""
+    """Import files that register parts, such as ``my_parts.py``."""
     for text in map(str, [sources] if isinstance(sources, str | Path) else sources):
         before = {*REGISTERED}
         try:
-            source, version, modules = _import_file(text) if text.endswith(".py") else _import_package(text)
+            source, version, module = _import_file(text)
             known = next((part for part in LOADED if part.source == source), None)
-            roots = {name: str(REGISTERED[name].__module__).partition(".")[0] for name in REGISTERED}
-            names = {name for name, root in roots.items() if name not in before or root in modules}
+            names = {name for name, one in REGISTERED.items() if name not in before or one.__module__ == module}
             if known and known.version != version:
                 raise PartsError("was changed since it was loaded: start a new process")
             if not names:
@@ -68,11 +63,11 @@ def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
             LOADED.append(Part(source, version, tuple(sorted(names))))
 
 
-def _import_file(text: str) -> tuple[str, str, set[str]]:
+def _import_file(text: str) -> tuple[str, str, str]:
     """Import a file, unless it is already imported; return its absolute path, its SHA-256 and its module."""
     path = Path(text).expanduser().resolve()
-    if not path.is_file():
-        raise PartsError("there is no such file")
+    if not path.is_file() or path.suffix != ".py":
+        raise PartsError("there is no such file of Python")
     name, version = path.stem, digest(path)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
@@ -81,19 +76,7 @@ def _import_file(text: str) -> tuple[str, str, set[str]]:
     if found is None or found.origin is None or Path(found.origin).resolve() != path:
         raise PartsError(f"{name} is taken by another module, or is no module name: rename the file")
     import_module(name)
-    return str(path), version, {name}
-
-
-def _import_package(text: str) -> tuple[str, str, set[str]]:
-    """Load a package's entry points; return its name, its version and their modules."""
-    found = [one for one in metadata.entry_points(group=GROUP) if one.dist and one.dist.name == text]
-    if not found:
-        raise PartsError(
-            f"there is no installed package of this name with entry points of the group {GROUP}; a file ends with .py"
-        )
-    for one in found:
-        one.load()
-    return text, metadata.version(text), {one.module.partition(".")[0] for one in found}
+    return str(path), version, name
 
 
 def _file_of(name: str) -> str:
@@ -104,7 +87,7 @@ def _file_of(name: str) -> str:
 
 
 def parts_of(recipe: Recipe) -> list[Part]:
-    """Return the files and packages that provide the names in a recipe, each with only these names."""
+    """Return the files that provide the names in a recipe, each with only these names."""
     used = {name for name in REGISTERED if _is_named(name, recipe)}
     found = [Part(part.source, part.version, tuple(sorted(used & {*part.names}))) for part in LOADED]
     for name in sorted(used.difference(*(part.names for part in LOADED))):
@@ -140,14 +123,11 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
 
 
 def _version_now(name: str, part: Part) -> str:
-    """Return the current version of the code behind a name, for a file or package as recorded; "" if it has none."""
-    if part.source.endswith(".py"):
-        return digest(Path(file)) if (file := _file_of(name)) else ""
-    if any(name in one.names and one.source.endswith(".py") for one in LOADED):
-        return ""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version(part.source)
-    return ""
+    """Return the current version of the code behind a name; "" if it has none. A package's is taken as recorded."""
+    if not part.source.endswith(".py"):
+        return part.version
+    loaded = next((one.version for one in LOADED if name in one.names), "")
+    return loaded or (digest(Path(file)) if (file := _file_of(name)) else "")
 
 
 def check_parts(run: Path, *, resuming: bool = False) -> None:

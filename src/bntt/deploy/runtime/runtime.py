@@ -73,16 +73,8 @@ class State:
 
         Args:
             keep: a mask ``[B]`` or indices.
-
-        Raises:
-            DeployError: if it is neither, or names a sample that is not in the state.
         """
         chosen = np.asarray(keep)
-        if chosen.dtype == bool and chosen.shape == (self.batch,):
-            chosen = chosen.nonzero()[0]
-        fits = chosen.ndim == 1 and chosen.dtype.kind in "iu" and ((chosen >= 0) & (chosen < self.batch)).all()
-        came = f"{chosen.dtype} {list(chosen.shape)}: {chosen!s:.40}"
-        require(fits, f"keep must be a mask of {self.batch} samples, or their indices from 0, got {came}")
         membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
         return replace(self, membranes=membranes, total=self.total[chosen], noise=self.noise.rows(chosen))
 

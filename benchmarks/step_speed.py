@@ -1,4 +1,4 @@
-"""What one step of one sample costs, and a whole pass: ``python -m tests.bench.step_speed [--rounds 200]``.
+"""What one step of one sample costs, and a whole pass: ``python -m benchmarks.step_speed [--rounds 200]``.
 
 The bundled VGG6 on one thread, without gradients, fused and in plain PyTorch in turn; the least CPU time of all rounds.
 For another source, ``PYTHONPATH=OTHER/src``.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from rich.console import Console
 from torch import Tensor
 
 import bntt
@@ -18,7 +19,7 @@ from bntt.data import fashion_mnist_bundled
 
 
 def stepped(net: bntt.SpikingNetwork, x: Tensor) -> Tensor:
-    """One step after another."""
+    """Return the logits of one step after another."""
     logits, state = net.advance(x[:1])
     for t in range(1, len(x)):
         logits, state = net.advance(x[t : t + 1], state)
@@ -27,6 +28,7 @@ def stepped(net: bntt.SpikingNetwork, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def main() -> None:
+    """Print the least CPU time of each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
@@ -49,7 +51,7 @@ def main() -> None:
                 took = 1000 * (time.process_time() - began) / (len(x) if name == "a step" else 1)
                 least[name, backend] = min(took, least.get((name, backend), took))
     for (name, backend), took in least.items():
-        print(f"{name:8}{backend:12}{took:7.3f} ms")
+        Console(highlight=False).print(f"{name:8}{backend:12}{took:7.3f} ms")
 
 
 if __name__ == "__main__":
