@@ -12,6 +12,8 @@ from bntt.cli import console
 from bntt.cli.predict import DEFAULT, check_pretrained
 from bntt.cli.train import Overrides
 
+ENDINGS = (".safetensors", ".onnx", ".nir")
+
 
 def export(
     run: tyro.conf.Positional[Path | None] = None,
@@ -57,6 +59,10 @@ def export(
         (not (out or run), f"--out FILE is needed where no run is named: {name} comes with the package"),
         (out and out.is_dir(), f"--out {out} is a directory: name the file to write, such as {out}/bundle.safetensors"),
         (
+            out and out.is_file() and (out.parent.name == "checkpoints" or out.suffix not in ENDINGS),
+            f"--out {out} exists and is no earlier export: name another file",
+        ),
+        (
             lossy and (not run or to != "nir"),
             "--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN",
         ),
@@ -72,8 +78,8 @@ def export(
             console.line(f"{by:>8}: {right:.1%} right")
         console.line(f"constant by {found.by}, of {found.samples:,} validation images")
         made = found.description
-    ending = {"bundle": "safetensors", "nir": "nir"}.get(to, "onnx")
-    path = out or (run or Path()) / f"{to}-{lossy or weights}.{ending}"
+    ending = {"bundle": ".safetensors", "nir": ".nir"}.get(to, ".onnx")
+    path = out or (run or Path()) / f"{to}-{lossy or weights}{ending}"
     write(made, path, to, weights=weights)
     console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")

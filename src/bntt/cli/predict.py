@@ -78,7 +78,13 @@ def predict(
     )
     if picture:
         check_picture(picture)
-        console.refuse((len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}"))
+        console.refuse(
+            (len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}"),
+            (
+                picture.resolve() in map(Path.resolve, images),
+                f"--picture {picture} is an image to predict: name another",
+            ),
+        )
     if not (run or bundle):
         check_pretrained(pretrained or DEFAULT)
     of = predictor_of(run, pretrained or DEFAULT, bundle, draws, overrides)
