@@ -15,10 +15,9 @@ VALUES = {
 
 def test_what_is_shown():
     found = result_from(NeuronResult, VALUES)
-    membrane, gradient, curve = found.section().charts
+    membrane, curve = found.section().charts
     assert [list(line.y) for line in membrane.lines] == [[0.5, None], [0.5, 0.0]]
     assert [(level.at, level.value) for level in membrane.levels] == [("y", 1.0), ("x", 2.0)]
-    assert list(gradient.lines[0].y) == [0.15, None]
     assert [(list(line.x), list(line.y)) for line in curve.lines] == [
         ([0.0, 1.0, 2.0], [0.0, 0.3, 0.0]),
         ([0.5], [0.15]),
@@ -27,4 +26,4 @@ def test_what_is_shown():
     assert found.rows() == STEPS
     silent = result_from(NeuronResult, VALUES | {"steps": STEPS[:1], "surrogate": None})
     assert "never fires" in silent.section().words[0]
-    assert len(silent.section().charts[2].lines) == 1
+    assert len(silent.section().charts[1].lines) == 1
