@@ -79,29 +79,6 @@ def outcome(of: Session, updates: int = UPDATES) -> dict[str, Any]:
     return {"state": of.state()[0], "numbers": numbers, "epochs": epochs}
 
 
-def counted(processes: Processes) -> list[tuple[int, ...]]:
-    """The shapes that were added up from here on."""
-    calls, reduce = list[tuple[int, ...]](), processes.reduce
-    if reduce is not None:
-
-        def noting(sums: Tensor) -> Tensor:
-            calls.append(tuple(sums.shape))
-            return reduce(sums)
-
-        processes.reduce = noting
-    return calls
-
-
-def fused(processes: Processes, recompute: int | str) -> dict[str, Any]:
-    """One update in float32 on the kernels."""
-    calls = counted(processes)
-    of = session(processes, "bntt", Method(lr=0.1), SampleLoader)
-    of.model.network.compute = Compute("cpu", recompute=recompute, reduce=of.model.network.compute.reduce)
-    next(of.records())
-    norm = of.model.network.layers["conv1"].norm
-    return {"calls": list(calls), "mean": norm.running_mean.clone(), "var": norm.running_var.clone()}
-
-
 def faulty(processes: Processes, name: str) -> str:
     of = session(processes, "bntt", Method(lr=0.05))
     if processes.rank == processes.count - 1:
@@ -137,7 +114,7 @@ def some(processes: Processes) -> dict[str, Any]:
         f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05)), FEW) for norm in ("bntt", "tebn")
     }
     found["recalibrated"] = recalibrated(processes)
-    found |= {f"fused {recompute}": fused(processes, recompute) for recompute in ("never", 2)}
+
     found["faults"] = [faulty(processes, name) for name in FAULTS]
     found["joined"] = processes.all_gather(torch.arange(processes.rank + 1)).tolist()
     found["largest"] = processes.all_reduce_max(torch.tensor([processes.rank, -processes.rank])).tolist()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from bntt.training.processes import NEEDED, LaunchError, Processes, joined_processes
-from tests.kernels import needs_kernels
 from tests.rows import each_row
 from tests.training import shared_work
 from tests.training.launched import ended, started
@@ -44,18 +43,6 @@ def test_two_processes_train_the_network_of_one(norm, alone, two):
     assert_same(alone[f"norm {norm}"], [one[f"norm {norm}"] for one in two])
     for name, value in alone["recalibrated"].items():
         assert all(float((one["recalibrated"][name] - value).abs().max()) <= 1e-10 for one in two)
-
-
-@needs_kernels
-@pytest.mark.parametrize(("recompute", "spans"), [("never", [3]), (2, [2, 1])])
-def test_fused_layers_agree_by_one_call_forward_and_one_backward_a_span(recompute, spans, alone, two):
-    name = f"fused {recompute}"
-    forward = [(steps, 1 + 2 * channels) for steps in spans for channels in (5, 9)]
-    backward = [(2, steps, channels) for steps in reversed(spans) for channels in (9, 5)]
-    for one in two:
-        assert one[name]["calls"] == [*forward, *backward]
-        for key in ("mean", "var"):
-            assert float((one[name][key] - alone[name][key]).abs().max()) <= 1e-6
 
 
 def test_all_stop_where_one_has_a_number_that_is_not_finite(two):

@@ -4,15 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-import bntt
-from bntt.data import SampleLoader
-from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.io.checkpoint import CheckpointError
 from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork, hold_statistics
-from bntt.runs.directory import RunDirectory
 from bntt.training import Method, NonFiniteError, Session
 from tests.nn.networks import dense
 from tests.rows import each_row
-from tests.training.test_fit import data, loader
+from tests.training.test_fit import loader
 
 PLACES = 784
 
@@ -112,35 +109,26 @@ def test_held_and_taken_in_foreign_buffers_are_what_passes_make_of_them(rng):
         assert same(buffers(direct), buffers(network)) == set(before)
 
 
-def fitted(model, epochs, directory=None, validate=True):
-    """A training whose optimizer steps a parameter of the loss too; that parameter."""
-    factor = nn.Parameter(torch.zeros(()))
-
-    def loss(logits, labels):
-        return nn.functional.cross_entropy(logits * factor.exp(), labels)
-
-    optimizer = torch.optim.Adam([*model.parameters(), factor], lr=0.05)
-    held_out = SampleLoader(data(12), 6) if validate else None
-    options = {"optimizer": optimizer, "loss": loss, "validation": held_out, "directory": directory}
-    bntt.fit(model, loader(), epochs=epochs, **options)
-    return factor
-
-
-@each_row("kept", [False, True])
-def test_parameters_outside_the_model_end_with_the_best_epoch_too(kept, tmp_path, monkeypatch):
-    """Told that the second of three epochs validates best, all are those of a training of two."""
-    accuracies = iter([0.5, 0.9, 0.9])
-    wanted = fitted(twin := build(), 2, validate=False)
-    monkeypatch.setattr(bntt.analysis.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
-    folder = tmp_path / "run" if kept else None
-    found = fitted(model := build(), 3, folder)
-    assert wanted != 0
-    assert torch.equal(found, wanted)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
-    if kept:
-        assert torch.equal(fitted(build(), 3, folder), wanted), "there is nothing left to train"
-        best = RunDirectory(folder).best
-        tensors, facts = read_checkpoint(best)
-        write_checkpoint(best, {name: value for name, value in tensors.items() if name[:5] != "other"}, facts)
-        with pytest.raises(CheckpointError, match="other6"):
-            fitted(build(), 3, folder)
+def test_parameters_outside_the_model_are_kept_of_an_epoch_and_restored():
+    """A parameter of the loss, which the optimizer steps too."""
+    factor, model = nn.Parameter(torch.zeros(())), build()
+    one = Session(
+        model,
+        loader(),
+        epochs=2,
+        optimizer=torch.optim.Adam([*model.parameters(), factor], lr=0.05),
+        loss=lambda logits, labels: nn.functional.cross_entropy(logits * factor.exp(), labels),
+    )
+    records = one.records()
+    next(records)
+    kept = {name: value.clone() for name, value in one.weights().items()}
+    state = {name: value.clone() for name, value in one.state()[0].items()}, one.state()[1]
+    assert factor != 0
+    next(records)
+    for restore in (lambda: one.restore(kept), lambda: one.load(*state)):
+        assert not torch.equal(factor, kept["other.other6"])
+        restore()
+        assert all(torch.equal(value, kept[name]) for name, value in one.weights().items())
+        factor.data += 1
+    with pytest.raises(CheckpointError, match="other6"):
+        one.restore({name: value for name, value in kept.items() if not name.startswith("other")})

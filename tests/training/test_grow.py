@@ -23,13 +23,17 @@ def batches(rng):
     return [(torch.randn(5, T, 3, generator=rng), torch.arange(5) % 2) for _ in range(3)]
 
 
-def tables(model):
-    return {
-        (path, name): table.detach().clone()
+def step_tables(model):
+    return [
+        ((path, name), table)
         for path, norm in model.named_modules()
         if isinstance(norm, TemporalNorm)
         for name, table in norm.step_tables()
-    }
+    ]
+
+
+def tables(model):
+    return {place: table.detach().clone() for place, table in step_tables(model)}
 
 
 @each_row("stages, steps", [(((1, 1), (3, 2)), [1, 3, 3, 4, 4]), ((), [4, 4, 4, 4, 4])])
@@ -47,23 +51,30 @@ def after_an_epoch(session):
 
 @each_row("norm, how", [("bntt", "adamw"), ("tab", "sgd"), ("tebn", "adamw"), ("tebn", "sgd")])
 def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
-    model = built(norm)
-    session = Session(model, batches, epochs=4, method=Method(optimizer=how, lr=0.05, grow=((2, 1),)))
-    after_an_epoch(session)
-    before, optimizer = tables(model), session.optimizer
-    last = {
-        id(p): {k: v.clone() for k, v in optimizer.state[p].items() if v.shape == p.shape} for p in model.parameters()
-    }
-    hold_from(model, 2, optimizer)
-    for norm_module in (part for part in model.modules() if isinstance(part, TemporalNorm)):
-        for _, table in norm_module.step_tables():
-            assert torch.equal(table[2], table[1])
-            assert torch.equal(table[3], table[1])
-            for key, value in last.get(id(table), {}).items():
-                assert torch.equal(optimizer.state[table][key][3], value[1])
-                assert torch.equal(optimizer.state[table][key][:2], value[:2])
-    for key, table in tables(model).items():
-        assert torch.equal(table[:2], before[key][:2])
+    """In the model, in its average and in the optimiser, before the first update of more steps and not after it."""
+    model, seen = built(norm), []
+    method = Method(optimizer=how, lr=0.05, grow=((2, 1),), average=0.5)
+    session = Session(model, batches, epochs=2, method=method)
+
+    def now():
+        states = {table: session.optimizer.state.get(table, {}) for _, table in step_tables(model)}
+        moments = {
+            (id(table), key): value.clone()
+            for table, state in states.items()
+            for key, value in state.items()
+            if value.shape == table.shape
+        }
+        return tables(model), tables(session.average), moments
+
+    records = after_an_epoch(session)
+    before = now()
+    model.register_forward_pre_hook(lambda *_: seen.append(now()))
+    next(records)
+    for found, was in zip(seen[0], before, strict=True):
+        assert any(not torch.equal(table[2], table[1]) for table in was.values())
+        for key, table in found.items():
+            assert torch.equal(table[:2], was[key][:2]), key
+            assert torch.equal(table[2:], was[key][1:2].expand_as(table[2:])), key
 
 
 @each_row("norm", NORMS)
@@ -86,22 +97,6 @@ def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
         if isinstance(part, TemporalNorm) and len(part.running_var) == T:
             assert (part.running_var[2:] == 1).all()
             assert (part.running_var[:2] != 1).any()
-
-
-@each_row("norm", ["bntt", "tab", "tebn"])
-def test_a_session_holds_the_last_step_before_the_first_update_of_more(norm, batches):
-    """In the model and in its average; behind that update the new rows have moved in any case."""
-    model = built(norm)
-    session = Session(model, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),), average=0.5))
-    records, seen = after_an_epoch(session), []
-    before = [tables(model), tables(session.average)]
-    model.register_forward_pre_hook(lambda *_: seen.append([tables(model), tables(session.average)]))
-    next(records)
-    for now, was in zip(seen[0], before, strict=True):
-        assert any(not torch.equal(table[2], table[1]) for table in was.values())
-        for key, table in now.items():
-            assert torch.equal(table[:2], was[key][:2]), key
-            assert torch.equal(table[2:], was[key][1:2].expand_as(table[2:])), key
 
 
 def test_what_is_not_trained_does_not_follow(batches):

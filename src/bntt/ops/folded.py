@@ -202,13 +202,9 @@ def _check_kind(name: str, table: Table) -> None:
     """Refuse anything but a number or a table of numbers; for ``turned``, of bools."""
     if isinstance(table, Tensor):
         fits = table.ndim == 2 and table.numel() > 0
-        fits = fits and (table.dtype == torch.bool if name == "turned" else table.is_floating_point())
-        if not fits:
-            kind = "bools" if name == "turned" else "floating point numbers"
-            raise ValueError(
-                f"{name} must be one of the {kind} or [T, C], [T, 1] or [1, C] of them, "
-                f"got {table.dtype} {list(table.shape)}"
-            )
+        if not fits or not (table.dtype == torch.bool if name == "turned" else table.is_floating_point()):
+            kind, got = "bools" if name == "turned" else "floats", f"{table.dtype} {list(table.shape)}"
+            raise ValueError(f"{name} must be one of the {kind} or [T, C], [T, 1] or [1, C] of them, got {got}")
 
 
 def _refuse(name: str, table: Table, wrong: Tensor, why: str) -> None:

@@ -145,10 +145,7 @@ class Neuron:
                 )
         leak = 0.0 if isinstance(self.leak, Tensor) else self.leak
         if not 0 <= leak <= 1 or (self.decay_input and leak == 1):
-            raise ValueError(
-                f"leak must be a number from 0 to 1, and below 1 where the input decays (decay_input), since 1 - leak "
-                f"multiplies it, got {leak}"
-            )
+            raise ValueError(f"leak must be a number from 0 to 1, and below 1 where the input decays, got {leak}")
         if not 0 < self.threshold < math.inf:
             raise ValueError(f"threshold must be a number above 0, got {self.threshold}")
 

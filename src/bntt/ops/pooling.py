@@ -63,9 +63,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.back is not None and (self.back != int(self.back) or self.back < 0):
-            raise ValueError(
-                f"a window reaches back by a whole number of steps, 0 or more, or None for all, got {self.back}"
-            )
+            raise ValueError(f"a window reaches back by a whole number of steps, or None for all, got {self.back}")
 
     @property
     def looks_ahead(self) -> bool:

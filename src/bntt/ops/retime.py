@@ -39,10 +39,7 @@ def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps
     """
     fits = wanted <= steps if how == "truncate" else wanted >= steps
     if how not in RETIMINGS or min(steps, wanted) < 1 or not fits:
-        raise ValueError(
-            f"'truncate' only removes steps, 'hold' and 'interpolate' only add some, and numbers of steps must be 1 or "
-            f"more, got {how!r} from {steps} to {wanted}"
-        )
+        raise ValueError(f"'truncate' only removes steps, others only add some, got {how!r} from {steps} to {wanted}")
     one = torch.eye(steps, dtype=torch.float64)
     if how == "interpolate":
         s = torch.arange(wanted, dtype=torch.float64) * (steps - 1) / max(1, wanted - 1)

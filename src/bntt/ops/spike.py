@@ -83,10 +83,7 @@ class Underived(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        raise RuntimeError(
-            "trying to differentiate twice: surrogates, estimators and fused passes are differentiated once; an ANN "
-            "can be differentiated twice with Compute(rectifiers='plain')"
-        )
+        raise RuntimeError("trying to differentiate twice: surrogates, estimators and fused passes cannot be")
 
     jvp = backward
 

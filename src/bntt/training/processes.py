@@ -157,7 +157,7 @@ def own_device(device: str) -> str:
     if not _are_many():
         return device
     if missing := [name for name in NEEDED if name not in os.environ]:
-        raise LaunchError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is missing: start processes by torchrun")
+        raise LaunchError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is missing: start them by torchrun")
     if ":" in device:
         raise LaunchError(f"of several processes each has a GPU of its own: device 'cuda', not {device!r}")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
