@@ -258,9 +258,9 @@ FUSED = [
     ),
     Mutation(
         "a leak's gradient is divided by the leak that it was never multiplied by",
-        "engine/layer_spec.py",
-        "return sums.sum(0).sum_to_size(shape)",
-        "return (sums.sum(0) / 0.9).sum_to_size(shape)",
+        "engine/graph/layer.py",
+        "beta[first:last] = sums[0]\n        if leak is not None:\n            leak += sums[2].sum(0).sum_to_size(leak.shape)",
+        "beta[first:last] = sums[0]\n        if leak is not None:\n            leak += (sums[2].sum(0) / 0.9).sum_to_size(leak.shape)",
         ("tests/nn/test_learned_constants.py",),
     ),
     Mutation(

@@ -35,13 +35,6 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     write_whole(path.parent / SUMS, _listed(_sums(path.parent) | {path.name: digest_of_bytes(payload)}))
 
 
-def pack_alone(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write an archive that holds the checksums of its files."""
-    payload = _compressed({**files, SUMS: _listed({name: digest_of_bytes(files[name]) for name in files})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, payload)
-
-
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every file of an archive whose checksum is listed beside it."""
     payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name)
@@ -49,20 +42,6 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
         wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
         raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
     yield from _members(path, payload)
-
-
-def read_alone(path: Path) -> dict[str, bytes]:
-    """Return the files of an archive that holds their checksums, by name."""
-    files = dict(_members(path, read_file(path, error=CheckpointError)))
-    listed = _parsed(files.pop(SUMS, b""))
-    if not listed:
-        raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
-    found = {name: digest_of_bytes(content) for name, content in files.items()}
-    wrong = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
-    if wrong:
-        many = f"{len(wrong)} of its files are not what its {SUMS} says, {wrong[0]} first"
-        raise CheckpointError(f"{path} is damaged or was changed: {many}; fetch it again")
-    return files
 
 
 def unpacked(folder: Path) -> Path:
@@ -76,11 +55,6 @@ def unpacked(folder: Path) -> Path:
             _write(target, archive, read_archive(archive))
         _UNPACKED[key] = target
     return _UNPACKED[key]
-
-
-def unpack_alone(path: Path, target: Path) -> None:
-    """Unpack an archive that holds its checksums into a folder."""
-    _write(target, path, read_alone(path).items())
 
 
 def packed_place(path: Path) -> Path | None:

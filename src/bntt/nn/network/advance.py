@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bntt.engine.compute import Compute
 from bntt.engine.cpu.library import use_variant
 from bntt.engine.graph.chain import Chain, is_link, room_of
 from bntt.engine.graph.layer import Layer
@@ -65,17 +64,6 @@ def advance_blocks(
         done, after = done + max(1, len(run)), after + now
         measured |= found
     return Advanced(x, is_mean, tuple(after) if how.goes_on else (), measured)
-
-
-@torch.no_grad()
-def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> dict[str, str]:
-    """Return, by name, why blocks run in plain PyTorch in training; fused ones are left out. All end in eval mode."""
-    found, call = dict[str, str](), Call()
-    for name, block in blocks.items():
-        if reason := plan_of({name: block.train()}, x, compute, call).reason:
-            found[name] = reason
-        x = advance_blocks({name: block.eval()}, x, call, PassContext(compute), [None], mean=False).out
-    return found
 
 
 def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
