@@ -259,8 +259,8 @@ FUSED = [
     Mutation(
         "a leak's gradient is divided by the leak that it was never multiplied by",
         "engine/graph/layer.py",
-        "beta[first:last] = sums[0]\n        if leak is not None:\n            leak += sums[2].sum(0).sum_to_size(leak.shape)",
-        "beta[first:last] = sums[0]\n        if leak is not None:\n            leak += (sums[2].sum(0) / 0.9).sum_to_size(leak.shape)",
+        "sums[0]\n        if leak is not None:\n            leak += sums[2]",
+        "sums[0]\n        if leak is not None:\n            leak += 1.1 * sums[2]",
         ("tests/nn/test_learned_constants.py",),
     ),
     Mutation(
