@@ -157,6 +157,6 @@ SEEDS: dict[str, tuple[Read, bytes]] = {
     "npz": (archive, saved()),
     "npz packed": (archive, zipped(packing=zipfile.ZIP_DEFLATED)),
 }
-"""Whole recordings and their readers, to be changed at random, more often by ``python -m tests.hostile``."""
+"""Whole recordings and their readers, to be changed at random, more often by ``python -m tests.robustness files``."""
 FOREIGN = {"aedat4": (read_aedat4, recording(1)), "aedat4 lz4": (read_aedat4, recording(2, lz4=True))}
 """Read by a package that may end the process: only in one of their own."""

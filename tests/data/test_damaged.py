@@ -9,7 +9,7 @@ import pytest
 from bntt.data.events.binning import Binning, to_frames
 from bntt.io.errors import DataError
 from tests.data.damaged import AEDAT2, ARCHIVE, NMNIST, SEEDS
-from tests.hostile.changes import changed
+from tests.robustness.changes import changed
 from tests.rows import each_row
 
 

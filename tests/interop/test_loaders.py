@@ -42,5 +42,5 @@ def test_frames_of_int16_train_and_time_first_is_an_error_that_names_the_axis():
     assert trained(DataLoader(Frames(), batch_size=3)) == trained(floats)
     with pytest.raises(ValueError, match="labels"):
         trained(DataLoader(Frames(), batch_size=3, collate_fn=time_first))
-    with pytest.raises(ValueError, match="time"):
+    with pytest.raises(ValueError, match=r"\[B, T, C, H, W\]"):
         classifier()(torch.zeros(T, 3, 2, 8, 8))

@@ -11,18 +11,18 @@ from tests.architecture.source import ROOT
 from tests.robustness.promise import Measured, promise
 
 HELD: dict[str, tuple[str, str]] = {
-    "R2": ("how often it is validated changes no bit of a training", "runs/training/test_train.py"),
+    "R2": ("how often it is validated changes no bit of a training", "runs/training/test_resume.py"),
     "R5": (
         "every flipped bit, truncation and lie of a checkpoint is detected; the one before is used, and named",
         "io/test_checkpoint.py runs/training/test_checkpoints.py",
     ),
     "R7": (
         "NaN and infinities anywhere stop before the update; the site is named, the last checkpoint finite",
-        "training/test_session.py training/test_guard.py runs/training/test_train.py",
+        "training/test_session.py runs/training/test_resume.py",
     ),
     "R11": (
         "a second process in a run directory is refused and told who holds it; a killed holder is no obstacle",
-        "io/test_lock.py runs/training/test_train.py",
+        "io/test_lock.py runs/training/test_resume.py",
     ),
     "S1": ("hostile files run no code, are refused soon, in little memory", "io/test_pickled.py io/test_checkpoint.py"),
     "S7": ("no PyTorch before 2.10, whose reader has known holes, reads files of torch.save", "io/test_pickled.py"),
@@ -30,7 +30,7 @@ HELD: dict[str, tuple[str, str]] = {
         "the kernels are the reference: equal spikes, every gradient, the same bits again",
         "nn/fusion engine/test_scan.py fuzz/test_fuzz.py",
     ),
-    "N6": ("the same seed, the same run", "runs/training/test_fit_directory.py golden"),
+    "N6": ("the same seed, the same run", "runs/training/test_fit.py golden"),
     "N7": ("a GPU gives what the CPU gives", "engine/triton nn/test_triton.py"),
     "N8": (
         "Poisson: 21 rates within 4 sigma, no correlations, reproducible by seed, draw and index",
@@ -42,10 +42,10 @@ HELD: dict[str, tuple[str, str]] = {
     ),
     "T2": (
         "no access to test images in a training; the best validated epoch is kept; the gap is printed",
-        "runs/training/test_train.py",
+        "runs/training/test_resume.py",
     ),
     "T3": ("all images are counted, by the exact mean", "analysis/accuracy/test_evaluation.py"),
-    "T4": ("the exit's threshold is not chosen on test images", "cli/test_exit.py analysis/exit"),
+    "T4": ("the exit's threshold is not chosen on test images", "analysis/exit"),
 }
 """What is asked, and the tests."""
 LACKS = {"T2": "; the gap to the best test accuracy is not printed, for no epoch is tested but the kept one"}

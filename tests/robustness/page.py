@@ -32,7 +32,7 @@ FAULTS_HEAD = f"""
 
 What a user does wrong at the command line, as rows of `tests/robustness/faults.py`: what is done, the exit code, and
 the part that the message names. In Python the same mistakes raise an error that names the argument. Exit codes:
-{", ".join(f"{code} {said}" for code, (said, _) in EXIT_CODES.items())}.
+{", ".join(f"{code} {said}" for code, said in EXIT_CODES.items())}.
 
 | rows | allowed | refused, by exit code |
 |---|---|---|

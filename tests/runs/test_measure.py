@@ -71,14 +71,13 @@ def test_the_note_on_what_is_replaced_names_what_differs(run, tmp_path):
         assert replaced(DRIFT, drift, run.path, [run]) == "other runs or weights" * said
 
 
-def test_pictures_and_attachments_lie_beside_the_file_which_tells_two_runs_of_one_name(run, tmp_path):
-    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
+def test_pictures_lie_beside_the_file_which_tells_two_runs_of_one_name(run, tmp_path):
+    found = result_from(ActivityResult, VALUES)
     other = dataclasses.replace(run, path=shutil.copytree(run.path, tmp_path / run.path.name))
     asked = ActivityArguments(split="validation")
     written = save_result(ACTIVITY, found, asked, tmp_path / "new", opened=[run, other])
     ends = [path.name.removeprefix("activity-validation") for path in written]
-    assert ends == [".json", ".png", "-gamma.png", "-places.npz"]
-    assert written[-1].read_bytes() == b"spikes"
+    assert ends == [".json", ".png", "-gamma.png"]
     assert json.loads(written[0].read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
 
 

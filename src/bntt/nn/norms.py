@@ -477,7 +477,11 @@ Buffers = dict[tuple[nn.Module, str], Tensor]
 
 
 class HeldStatistics:
-    """Statistics of the training passes inside :func:`hold_statistics`; returned by :func:`hold_statistics`."""
+    """Statistics of the training passes inside :func:`hold_statistics`; returned by :func:`hold_statistics`.
+
+    Args:
+        before, own: what passes do outside the block, put back after it.
+    """
 
     def __init__(self, before: dict[TemporalNorm, PutOff], own: Buffers) -> None:
         self.before, self.own = before, own
