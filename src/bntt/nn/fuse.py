@@ -549,6 +549,9 @@ class Plan(NamedTuple):
     reason: str
     """Reason why the next block cannot be fused; "" if all are."""
 
+    def __repr__(self) -> str:
+        return f"Plan(fused: {', '.join(self.fused) or 'none'}; the next is not: {self.reason or 'there is none'})"
+
 
 def why_not_here(x: Tensor, kernels: KernelName) -> str:
     """Return why nothing can be fused for this input; "" if blocks may be."""

@@ -75,7 +75,7 @@ class LIF(nn.Module):
         home = str(getattr(surrogate, "__module__", "")).partition(".")[0]
         if home in ("spikingjelly", "snntorch"):
             raise TypeError(
-                f"surrogate must return do/du, but those of {home} return spikes: see docs/how-to/own-rules.md"
+                f"surrogate must return do/du, but those of {home} return spikes: see docs/how-to/extending.md"
             )
         for name, value in (("leak", leak), ("threshold", threshold)):
             shape = [*getattr(value, "shape", ())]
@@ -116,6 +116,10 @@ class LIF(nn.Module):
         """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest."""
         check_call(call)
         check_membrane(current, membrane)
+        if current.ndim < 3:
+            raise ValueError(
+                f"LIF takes the current of S steps, [S, B, C, ...], got {[*current.shape]}: unsqueeze(0) a step"
+            )
         neuron = self.neuron
         if isinstance(neuron.leak, Tensor) and neuron.leak.ndim:  # channels first: those of the current
             if len(neuron.leak) != current.shape[2]:

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from bntt.nn.call import ALL_STEPS, Call, check_call, evaluating
 from bntt.nn.kinds import NORMS, NormFacts
-from bntt.nn.tensor_checks import check_tensor
+from bntt.nn.tensor_checks import check_tensor, time_first
 from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
 from bntt.ops.pooling import AllSteps, Pooling, Window
 
@@ -125,12 +125,14 @@ class TemporalNorm(nn.Module):
         steps = call.steps(x)
         running = slice(None) if self.method.shared_running else steps
         gamma, beta = self.scale_and_shift(steps)
-        if not self.training:
-            return normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps), state
-        own = step_moments(x)
-        batch, state = self.method.pooling.extend(state, own if call.reduce is None else add_up(own, call.reduce))
-        self.take_in(batch, running, call.first)
-        return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
+        if self.training:
+            own = step_moments(x)
+            batch, state = self.method.pooling.extend(state, own if call.reduce is None else add_up(own, call.reduce))
+            self.take_in(batch, running, call.first)
+            y = normalize(x, batch.mean, batch.var, gamma, beta, self.eps)
+        else:
+            y = normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps)
+        return Returned((y, state)) if call is ALL_STEPS else (y, state)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without ``put_off``: a copy does not share the original's held statistics."""
@@ -171,8 +173,8 @@ class TemporalNorm(nn.Module):
         check_current(self._label, self.channels, x)
         if call is ALL_STEPS and len(x) != self.num_steps:
             raise ValueError(
-                f"{self._label} takes all of its {self.num_steps} time steps unless a Call says otherwise, "
-                f"norm(x, Call(first=0), state), got [S, B, C, ...] = {list(x.shape)}"
+                f"{self._label} takes all of its {self.num_steps} time steps, [T, B, C, ...], got {list(x.shape)}"
+                f"{time_first(x, self.num_steps)}; some of the steps: norm(x, Call(first=0), state)"
             )
         last = call.first + len(x) - 1
         if x.numel() == 0:
@@ -244,10 +246,28 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
     """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``."""
     check_tensor(x, name, "a current [S, B, C, ...]")
     if x.ndim < 3 or x.shape[2] != channels:
-        raise ValueError(f"{name} takes [S, B, C, ...], steps first, and has {channels} channels, got {list(x.shape)}")
+        lacks = "; without a time axis it is one step: norm[t](x)" if x.ndim > 1 and x.shape[1] == channels else ""
+        raise ValueError(
+            f"{name} takes [S, B, C, ...], steps first, and has {channels} channels, got {list(x.shape)}{lacks}"
+        )
 
 
-class _Published(TemporalNorm):
+class Returned(tuple[Tensor, Any]):
+    """``(y, state)`` of a norm that was called as an ordinary layer; what takes it for a tensor is told the way out."""
+
+    WAY_OUT = "a norm returns (y, state): as a layer, in nn.Sequential, it is bntt.interop.as_layer(norm)"
+
+    @classmethod
+    def __torch_function__(cls, *_: Any, **__: Any) -> Any:
+        raise TypeError(cls.WAY_OUT)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name!r}: {self.WAY_OUT}")
+
+
+class PublishedNorm(TemporalNorm):
+    """A norm of a paper: its method is its class's."""
+
     METHOD: ClassVar[NormMethod]
 
     def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
@@ -278,7 +298,7 @@ class _Scaled(TemporalNorm):
 
 
 @NORMS("bntt")
-class BNTT(_Published):
+class BNTT(PublishedNorm):
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
     >>> import torch
@@ -314,7 +334,7 @@ class TDBN(_Scaled):
 
 
 @NORMS("tebn")
-class TEBN(_Published):
+class TEBN(PublishedNorm):
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
 
     >>> TEBN(8, num_steps=5).step_scale.shape
@@ -325,7 +345,7 @@ class TEBN(_Published):
 
 
 @NORMS("tab")
-class TAB(_Published):
+class TAB(PublishedNorm):
     """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``.
 
     p enters squared, as in the authors' code.
@@ -338,7 +358,7 @@ class TAB(_Published):
 
 
 @NORMS("bntt-beta")
-class BetaBNTT(_Published):
+class BetaBNTT(PublishedNorm):
     """BNTT with the shift β that the paper omits, one per step like γ.
 
     >>> BetaBNTT(8, num_steps=5).beta.shape
@@ -349,7 +369,7 @@ class BetaBNTT(_Published):
 
 
 @NORMS("bn")
-class SharedBN(_Published):
+class SharedBN(PublishedNorm):
     """Standard BN called at every step, the paper's "Baseline + standard BN".
 
     Each step is normalised by its own batch. One γ, one β and one pair of running statistics serve all steps; the
@@ -363,7 +383,7 @@ class SharedBN(_Published):
 
 
 @NORMS("bn-pooled")
-class PooledBN(_Published):
+class PooledBN(PublishedNorm):
     """Pooled BN: batch normalisation (Ioffe & Szegedy 2015) with time folded into the batch, one mean for all steps.
 
     Running statistics are updated once per update of the weights.
@@ -376,7 +396,7 @@ class PooledBN(_Published):
 
 
 @NORMS("bntt-shared-gamma")
-class SharedGammaBNTT(_Published):
+class SharedGammaBNTT(PublishedNorm):
     """BNTT with one γ for all steps; each step keeps its own statistics.
 
     >>> norm = SharedGammaBNTT(8, num_steps=5)
@@ -388,7 +408,7 @@ class SharedGammaBNTT(_Published):
 
 
 @NORMS("bntt-shared-statistics")
-class SharedStatisticsBNTT(_Published):
+class SharedStatisticsBNTT(PublishedNorm):
     """BNTT with one pair of statistics, taken over all steps; each step keeps its own γ.
 
     >>> norm = SharedStatisticsBNTT(8, num_steps=5)
@@ -400,7 +420,7 @@ class SharedStatisticsBNTT(_Published):
 
 
 @NORMS("bntt-shared-both")
-class SharedBothBNTT(_Published):
+class SharedBothBNTT(PublishedNorm):
     """BNTT with one γ and one pair of statistics, taken over all steps: pooled BN without β.
 
     >>> norm = SharedBothBNTT(8, num_steps=5)

@@ -23,6 +23,11 @@ def check_tensor(given: object, who: str, what: str) -> None:
         raise TypeError(f"{who} takes {what} as a torch.Tensor, got {type(given).__name__}")
 
 
+def time_first(x: Tensor, num_steps: int | None) -> str:
+    """Return the way out for an input whose second axis has as many entries as there are steps, or ""."""
+    return "; the second axis looks like time: x.transpose(0, 1)" if x.ndim > 1 and x.shape[1] == num_steps else ""
+
+
 def check_steps(x: Tensor, who: str) -> None:
     """Refuse a sequence ``[S, ...]`` without steps."""
     if x.ndim and x.shape[0] == 0:

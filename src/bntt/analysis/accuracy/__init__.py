@@ -46,6 +46,10 @@ class Accuracy:
     """``correct[draw][t]``: number of correct answers if the network stops after step t."""
     images = OldName("images", "samples")
 
+    def __str__(self) -> str:
+        spread = f" ± {self.spread:.1%}" if self.spread is not None else ""
+        return f"{self.mean:.1%}{spread} of {self.samples:,} samples, draws: {len(self.correct)}"
+
     @property
     def per_draw(self) -> tuple[float, ...]:
         """Accuracy after the last step, for each draw."""

@@ -29,6 +29,7 @@ from bntt.nn.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, PlanCache, advance_blocks, layers_of, real
 from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, joined
+from bntt.nn.tensor_checks import time_first
 
 STEPS_AT_ONCE = 25
 """Most steps of the encoder's and the last layer's spikes in memory, in evaluation without gradients and hooks."""
@@ -143,8 +144,9 @@ class SpikingNetwork(nn.Module):
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
             raise ValueError(
-                f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}: to stop earlier, pass "
-                f"steps=; advance(x, state) takes any number"
+                f"this network takes spikes [T, B, ...] of {wanted} time steps, got {list(x.shape)}"
+                f"{time_first(x, wanted)}; images go through an encoder, SpikingClassifier(encoder, network)(images); "
+                f"to stop earlier, pass steps=; advance(x, state) takes any number"
             )
         self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)

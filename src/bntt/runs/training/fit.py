@@ -57,7 +57,11 @@ class History(list[Record]):
         return next((epoch for epoch in reversed(self.epochs) if epoch.best), self.epochs[-1])
 
     def __repr__(self) -> str:
-        return f"History({len(self.epochs)} epochs, {self.best})"
+        count, best = len(self.epochs), self.best
+        held = "" if best.validation_accuracy is None else f", validation {best.validation_accuracy:.1%}"
+        return (
+            f"History({count} epoch{'s' * (count != 1)}, best {best.epoch + 1}: train {best.train_accuracy:.1%}{held})"
+        )
 
 
 def fit(
