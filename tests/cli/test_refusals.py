@@ -48,7 +48,6 @@ REFUSED = [
     (2, "drift RUN -s train.lr=1", "train.lr"),
     (2, "drift RUN --images 20 -s compute.backend=reference", "--out"),
     (5, "drift RUN --device cuda:9", "cuda"),
-    (2, "evaluate RUN --estimate --json", "--estimate"),
     (2, "evaluate RUN --num-steps 4", "--longer"),
     (2, "evaluate RUN --num-steps 3", "the 3 it"),
     (2, "evaluate RUN --num-steps 1 --exit", "--exit"),

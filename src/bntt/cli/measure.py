@@ -71,7 +71,6 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("overrides", Overrides, f"{what}: `-s data.root=FOLDER`, `-s compute.precision=fp32`.", ())
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
-    add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
     add("json", bool, "print the numbers as JSON instead of tables.", False)
     add("format", Literal["png", "pdf", "svg"], "format of the pictures.", "png")
     add("csv", bool, "print the numbers as comma-separated values instead of tables.", False)
@@ -82,28 +81,20 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.runs.directory import check_folders
-    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
+    from bntt.runs.measure import describe_replaced, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
-    console.refuse(
-        (json and csv, "--json and --csv: choose one"),
-        (given["estimate"] and (json or csv), "--estimate prints one line: leave out --json and --csv"),
-    )
+    console.refuse((json and csv, "--json and --csv: choose one"))
     check_folders(out)
     arguments = checked_arguments(measurement.arguments, vars(given["measurement"]))
     with warnings.catch_warnings(record=True) as caught, console.aside(json or csv):
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)
         arguments = settled(measurement, opened, arguments)
-        estimate = estimate_measurement(measurement, opened, arguments) if given["estimate"] else ""
-        if not estimate:
-            with console.progress("measuring") as report:
-                result = run_measurement(measurement, opened, arguments, Progress(report))
+        with console.progress("measuring") as report:
+            result = run_measurement(measurement, opened, arguments, Progress(report))
     for warning in caught:
         console.complain(f"warning: {warning.message}")
-    if estimate:
-        console.line(f"bntt {measurement.name}: {estimate}")
-        return
     if json:
         console.as_json(result.to_json())
     elif csv:
@@ -131,8 +122,7 @@ def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) 
     runs: list[Path] = [*given["opened"]] if measurement.several else [given["opened"]]
     for run in [*runs, *filter(None, [given.get("second")])]:
         found.append(loaded := load_run(run, device=given["device"], overrides=given["overrides"]))
-        if not given["estimate"]:
-            check_destination([loaded], given["out"])
+        check_destination([loaded], given["out"])
         check_measurable(measurement, loaded.facts, arguments, run)
         with console.status("opening the data"):
             _ = loaded.data

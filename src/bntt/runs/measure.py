@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +24,6 @@ from bntt.runs.directory import check_folders
 from bntt.runs.identity import loaded_digest
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
-from bntt.runs.training.estimate import Clock, spoken
 
 
 def measure(
@@ -138,45 +135,6 @@ def run_measurement(
         if type(error) not in (TypeError, ValueError):
             raise
         raise ArgumentError(f"{opened[0].path}: {error}") from error
-
-
-class _EnoughError(Exception):
-    """Signal that the measurement was timed for long enough."""
-
-
-class _Stopwatch(Progress):
-    """Progress that times every batch (the first, which sets up and warms up, apart) and ends after some seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds, self.began = seconds, time.perf_counter()
-        self.clock, self.each = Clock(), list[float]()
-
-    def __call__(self, samples: int) -> None:
-        super().__call__(samples)
-        self.each.append(self.clock.lap() / samples)
-        if time.perf_counter() - self.began > self.seconds and len(self.each) > 1:
-            raise _EnoughError
-
-    def skip(self, samples: int) -> None:
-        super().skip(samples)
-        self.clock.lap()
-
-    def text(self) -> str:
-        """Estimate the time of all that is not kept yet, by the fastest batch: other work makes batches slower."""
-        left, took = max(self.done, self.total) - self.skipped_over, time.perf_counter() - self.began
-        fastest = min(self.each[1:] or self.each, default=0.0)
-        return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"
-
-
-def estimate_measurement(
-    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any, seconds: float = 10.0
-) -> str:
-    """Start a measurement and estimate its time from that of its batches; no result is written."""
-    watch = _Stopwatch(seconds)
-    with suppress(_EnoughError):
-        run_measurement(measurement, opened, arguments, watch)
-    return watch.text()
 
 
 Format = Literal["png", "pdf", "svg"]

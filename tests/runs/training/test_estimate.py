@@ -7,12 +7,9 @@ import time
 import pytest
 
 import bntt
-from bntt.analysis.accuracy import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.io.memory import resident
 from bntt.runs.directory import RunDirectory
-from bntt.runs.measure import _Stopwatch, estimate_measurement
-from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_data, build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import estimate
@@ -64,26 +61,6 @@ def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
     session = build_session(of, data, Processes())
     fastest_update(session, 0)
     assert session.grown, "time is that of all steps"
-
-
-def test_a_measurement_is_left_at_the_second_batch():
-    opened = load_run(trained_run().path)
-    before = sorted(opened.path.rglob("*"))
-    assert "of 2 batches" in estimate_measurement(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
-    assert sorted(opened.path.rglob("*")) == before
-
-
-def test_the_fastest_batch_after_the_first_tells_the_time_without_what_is_kept(monkeypatch):
-    laps = iter([9.0, 1.0, 2.0, 1.0, 10.0])
-    monkeypatch.setattr(Clock, "lap", lambda self: next(laps))
-    watch = _Stopwatch(100)
-    watch.expect(1000)
-    watch(10)  # 9 s: sets up
-    watch.skip(500)  # 1 s
-    watch(10)  # 2 s
-    watch(10)  # 1 s: the fastest
-    watch(10)  # 10 s: the machine was busy
-    assert watch.text().startswith("about 50 seconds, by the fastest of 4 batches")
 
 
 def test_a_lap_is_without_the_time_that_others_had_the_processor():
