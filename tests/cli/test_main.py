@@ -171,3 +171,12 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, expected):
     settings = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings | given)
     assert done.stdout.splitlines()[-1] == str(expected)
+
+
+def test_the_number_of_threads_is_given_with_any_verb():
+    before = torch.get_num_threads()
+    try:
+        assert cli.main(["list", "norms", "--threads", "2"]) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

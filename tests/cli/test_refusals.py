@@ -59,6 +59,7 @@ REFUSED = [
     (4, "evaluate RUN --exit", "bntt exit"),
     (2, "exit RUN --threshold 0.1 --per-sample", "threshold"),
     (2, "exit RUN --split validation", "--split"),
+    (2, "list norms --threads 0", "--threads"),
     # predicting
     (2, "predict", "name one image"),
     (2, "predict IMAGE --draws 0", "--draws"),

@@ -59,7 +59,8 @@ Batch Normalization Through Time: train spiking networks with few time steps.
 
 {textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, said in EXIT_CODES.items())}.", 78)}
 bntt --with my_parts.py VERB loads your own parts from a file
-(repeatable; see docs/how-to/extending.md). --debug shows the traceback of an error."""
+(repeatable; see docs/how-to/extending.md). --threads N sets the threads of one process;
+--debug shows the traceback of an error."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,12 +73,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     before.add_argument("--with", dest="parts", action="append")
     before.add_argument("--debug", action="store_true")
+    before.add_argument("--threads", type=int)
     given, args = before.parse_known_args(argv)
     with signals.installed(), errors_as_codes(debug=given.debug) as ended:
         if given.parts:
             from bntt.runs.parts import load_parts
 
             load_parts(given.parts)
+        if given.threads is not None:
+            if given.threads < 1:
+                raise console.UsageError(f"--threads must be 1 or more, got {given.threads}")
+            import torch
+
+            torch.set_num_threads(given.threads)
         _run(args)
     return int(ended.code)
 
