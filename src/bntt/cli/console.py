@@ -219,14 +219,8 @@ def duration(seconds: float) -> str:
 
 
 def _epoch_line(epoch: EpochResult, epochs: int, left: float) -> str:
-    best = "  best" if epoch.best else ""
-    accuracy = epoch.validation_accuracy
-    validated = "" if accuracy is None else f"validation {accuracy:.1%}  "
-    return (
-        f"epoch {epoch.epoch + 1:>{len(str(epochs))}}/{epochs}  loss {epoch.train_loss:.3f}  "
-        f"train {epoch.train_accuracy:.1%}  {validated}lr {epoch.lr:.3g}  "
-        f"{duration(epoch.seconds)}, {duration(left)} left{best}"
-    )
+    number, best = f"{epoch.epoch + 1:>{len(str(epochs))}}/{epochs}", "  best" if epoch.best else ""
+    return f"epoch {number}  {epoch}  {duration(epoch.seconds)}, {duration(left)} left{best}"
 
 
 def shows_bars() -> bool:

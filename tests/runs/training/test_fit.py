@@ -423,3 +423,9 @@ def test_a_network_with_answers_of_its_own_is_trained_and_not_measured_by_other_
         with pytest.raises(TypeError, match="network has a hook"):
             bntt.fit(model, train, epochs=1, **given)
     assert len(bntt.fit(model, train, epochs=1).epochs) == 1
+
+
+def test_a_script_is_told_of_every_epoch_unless_it_asks_for_quiet(capsys):
+    for quiet, lines in ((False, ["epoch 1/2", "epoch 2/2"]), (True, [])):
+        bntt.fit(build(), SampleLoader(data(), 4), epochs=2, quiet=quiet)
+        assert [line.partition("  ")[0] for line in capsys.readouterr().err.splitlines()] == lines

@@ -47,6 +47,11 @@ class EpochResult:
     validation_loss: float | None = None
     """Mean cross entropy of the validation part; None if this epoch was not validated."""
 
+    def __str__(self) -> str:
+        accuracy = self.validation_accuracy
+        validated = "" if accuracy is None else f"validation {accuracy:.1%}  "
+        return f"loss {self.train_loss:.3f}  train {self.train_accuracy:.1%}  {validated}lr {self.lr:.3g}"
+
 
 @dataclass(frozen=True)
 class Notice:

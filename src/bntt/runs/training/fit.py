@@ -76,12 +76,13 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
     loss: Loss | None = None,
+    quiet: bool = False,
 ) -> History:
     """Train a model to the end, validate after every epoch, and keep the best epoch.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
     ``validation``, as do parameters that your optimizer updates outside it. If the method averages weights, the model
-    has the averaged ones. Warnings go to standard error, and on a terminal a progress bar.
+    has the averaged ones. A line for each epoch and warnings go to standard error, and on a terminal a progress bar.
     :func:`bntt.training.updates` is a loop over single updates, without evaluation or files.
 
     Args:
@@ -101,6 +102,7 @@ def fit(
             with the learning rates and decays of its checkpoint.
         loss: your own, see :class:`~bntt.training.Session`. Of accumulated batches, each mean counts by its number of
             samples. Validation reports the cross entropy.
+        quiet: leave out the lines of the epochs.
 
     Returns:
         The sequence of training records.
@@ -140,7 +142,7 @@ def fit(
     else:
         records = _train_in_directory(Path(directory), session, validation, test)
     try:
-        history = History(_show_progress(records, epochs))
+        history = History(_show_progress(records, epochs, quiet=quiet))
     except Exception:  # whatever it is, it is raised again: a training that never began leaves no layer frozen
         for one in () if session.position.updates else learn:
             one.requires_grad_(True)
@@ -212,7 +214,7 @@ def _device(session: Session) -> str:
     return str(next(session.model.parameters()).device)
 
 
-def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[Record]:
+def _show_progress(records: Iterator[TrainingRecord], epochs: int, *, quiet: bool) -> Iterator[Record]:
     """Yield records as they come, with epoch records as in :func:`bntt.training.updates`; draw a progress bar."""
     screen, seen = Console(stderr=True, highlight=False, markup=False, emoji=False), 0
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -228,6 +230,8 @@ def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[R
             elif isinstance(record, Notice):
                 screen.print(record.text, soft_wrap=True)
             elif isinstance(record, EpochResult):
+                if not quiet:
+                    screen.print(f"epoch {record.epoch + 1}/{epochs}  {record}", soft_wrap=True)
                 samples = seen or samples
                 if seen:
                     yield EpochRecord(record.epoch, record.train_loss, record.train_accuracy, seen, record.lr)
