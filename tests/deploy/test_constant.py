@@ -108,7 +108,7 @@ def test_the_noise_is_that_of_the_places(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "column"), [("fashion-mnist-vgg6", 1), ("fashion-mnist-direct", 2)])
 def test_the_documents_numbers(name, column):
-    text = (Path(__file__).parents[2] / "docs" / "how-to" / "nir.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "exporting.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     shown = {row[0]: float(row[column].split(" %")[0]) for row in rows if row[-1].count(" %")}
     loader = SampleLoader(bntt.data.fashion_mnist_bundled().test, 100)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,7 +23,7 @@ import numpy as np
 from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EventFormat, Framing, is_simulated
 from bntt.data.images import Fitting, content_digest, find, fingerprint
-from bntt.data.listing import ListedFile, Listing, by_class, files_below, folder_listing, listing_digest
+from bntt.data.listing import ListedFile, Listing, by_class, files_below, folder_listing, listing_digest, split_by_name
 from bntt.data.prepared import (
     PARTS,
     FrameFile,
@@ -304,8 +303,6 @@ def ways_to_get(name: str) -> list[str]:
 
 
 SPLIT = "split.json"
-TEST_SHARE = 0.1
-"""Share of test recordings: 9,000 and 1,000 of CIFAR10-DVS."""
 Recordings = dict[str, dict[str, Path]]
 """Files of each part by name, ``<class>/<file without its ending>``."""
 PLACES = {"train": ("train",), "test": ("test", "val")}
@@ -400,7 +397,7 @@ def _parts(root: Path, kind: EventFormat) -> Recordings:
         if part.folders and not any(len(parts) == 1 and wanted(file) for parts, file in part.files):
             raise DataError(f"{place} has only one part: add train or test (or val), or move the classes out of it")
     every = _recordings(listing, place, kind, wanted)
-    return {part: {name: every[name] for name in names} for part, names in split_recordings(every).items()}
+    return {part: {name: every[name] for name in names} for part, names in split_by_name(every).items()}
 
 
 def _recordings(
@@ -422,20 +419,6 @@ def _recordings(
 def split_digest(split: Mapping[str, Iterable[str]]) -> str:
     """Return the SHA-256 of the names in both parts: equal for equal splits."""
     return digest_of_text("".join(f"{part} {name}\n" for part in PARTS for name in split[part]))
-
-
-def split_recordings(names: Iterable[str]) -> dict[str, list[str]]:
-    """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
-    classes = defaultdict[str, list[str]](list)
-    for name in sorted(names):
-        classes[_label(name)].append(name)
-    test = set[str]()
-    for label, members in classes.items():
-        if len(members) < 2:
-            raise DataError(f"class {label} has {len(members)} recording: training and test need one each")
-        test |= set(sorted(members, key=digest_of_text)[: max(1, round(len(members) * TEST_SHARE))])
-    every = [name for members in classes.values() for name in members]
-    return {"train": [name for name in every if name not in test], "test": [name for name in every if name in test]}
 
 
 def content_of(events: Events) -> str:

@@ -21,7 +21,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.data.listing import ListedFile, Listing, by_class, files_below, folder_listing, listing_digest, zip_listing
+from bntt.data.listing import (
+    ListedFile,
+    Listing,
+    by_class,
+    files_below,
+    folder_listing,
+    listing_digest,
+    split_by_name,
+    zip_listing,
+)
 from bntt.data.samples import DATASETS, Dataset, ImageSet, Progress, Published, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, digest, read_file
@@ -290,7 +299,17 @@ AS_THEY_ARE = Fitting()
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None, fitting: Fitting = AS_THEY_ARE) -> Splits:
-    """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both."""
+    """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both.
+
+    A folder of ``<class>/<image>`` alone is split: a tenth of each class, chosen by name, tests.
+    """
+    if _has_no_parts(root):
+        files = [entry for found in by_class(folder_listing(root), root, _is_image).values() for entry in found]
+        named = {"/".join(parts): file for parts, file in files}
+        split = split_by_name(named)
+        classes = tuple(sorted({name.partition("/")[0] for name in named}))
+        parts = [[(named[one], classes.index(one.partition("/")[0])) for one in split[part]] for part in split]
+        return stacked(parts, classes, fitting, progress)
     if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")
     listed = [by_class(*_part(root, names), _is_image) for names in PARTS]
@@ -329,8 +348,14 @@ def _help(one: Sequence[int], other: Sequence[int]) -> str:
 
 def fingerprint(root: Path) -> str:
     """Compute a digest of the files' names, sizes and times, without reading the files."""
-    places = [root] if root.is_file() else [_place(root, names) for names in PARTS]
+    places = [root] if root.is_file() or _has_no_parts(root) else [_place(root, names) for names in PARTS]
     return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else files_below(p))])
+
+
+def _has_no_parts(root: Path) -> bool:
+    """Return True for a folder that has class folders alone."""
+    names = [name for part in PARTS for name in part]
+    return root.is_dir() and not any((root / f"{name}{end}").exists() for name in names for end in ("", ".zip"))
 
 
 def _is_image(file: ListedFile) -> bool:
@@ -363,7 +388,8 @@ DATASETS.add(
         "images",
         "yours",
         needs=("root",),
-        expects="a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both",
+        expects="a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both; or one "
+        "folder of <class>/<image>, a tenth of which tests",
         read=read_images,
         fits=True,
     ),

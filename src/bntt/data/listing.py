@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,9 @@ from typing import NamedTuple
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest_of_text, read_file
 from bntt.io.pictures import LARGEST
+
+TEST_SHARE = 0.1
+"""Share of each class that tests, where files come without a split."""
 
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 """Files that operating systems leave next to images, in lower case; hidden files are skipped as well."""
@@ -143,3 +147,17 @@ def zip_listing(archive: Path) -> Listing:
         if not info.is_dir():
             files.append((parts, ListedFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
     return Listing(files, folders)
+
+
+def split_by_name(names: Iterable[str]) -> dict[str, list[str]]:
+    """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
+    classes = defaultdict[str, list[str]](list)
+    for name in sorted(names):
+        classes[name.partition("/")[0]].append(name)
+    test = set[str]()
+    for label, members in classes.items():
+        if len(members) < 2:
+            raise DataError(f"class {label} has one file: training and test need one each")
+        test |= set(sorted(members, key=digest_of_text)[: max(1, round(len(members) * TEST_SHARE))])
+    every = [name for members in classes.values() for name in members]
+    return {"train": [name for name in every if name not in test], "test": [name for name in every if name in test]}

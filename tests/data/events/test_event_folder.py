@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader, SampleSet, split_validation
-from bntt.data.catalog import content_of, prepare_events, split_digest, split_recordings
+from bntt.data.catalog import content_of, prepare_events, split_digest
 from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EVENT_FORMATS, read_aedat2
+from bntt.data.listing import split_by_name
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.io.errors import DataError
 from tests.data.damaged import VERSION
@@ -25,16 +26,16 @@ CIFAR10_DVS = [f"{label}/cifar10_{label}_{number}" for label in ("airplane", "tr
 
 
 def test_a_tenth_of_every_class_by_its_names_digests_is_for_testing():
-    split = split_recordings(reversed(CIFAR10_DVS))
+    split = split_by_name(reversed(CIFAR10_DVS))
     assert (len(split["train"]), len(split["test"])) == (1800, 200)
     assert sorted((*split["train"], *split["test"])) == sorted(CIFAR10_DVS)
     trucks = sorted(CIFAR10_DVS[1000:], key=lambda name: hashlib.sha256(name.encode()).digest())[:100]
     assert [name for name in split["test"] if name.startswith("truck/")] == sorted(trucks)
     assert split["test"][:2] == ["airplane/cifar10_airplane_10", "airplane/cifar10_airplane_102"]
     assert split_digest(split)[:16] == "6ae16877de496660", "the one of every version"
-    assert split_recordings(CIFAR10_DVS[:1000])["test"] == split["test"][:100], "other classes do not matter"
+    assert split_by_name(CIFAR10_DVS[:1000])["test"] == split["test"][:100], "other classes do not matter"
     for count, tests in ((2, 1), (14, 1), (16, 2)):
-        split = split_recordings([f"{c}/{i}" for c in "abc" for i in range(count)])
+        split = split_by_name([f"{c}/{i}" for c in "abc" for i in range(count)])
         assert [sum(name[0] == c for name in split["test"]) for c in "abc"] == [tests] * 3
 
 
@@ -83,7 +84,7 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
     assert told == [(number, 10) for number in range(1, 11)]
     split = json.loads((folder / "split.json").read_text())
     assert split.pop("sha256") == split_digest(split)
-    assert split == split_recordings(NAMES)
+    assert split == split_by_name(NAMES)
     parts = load_prepared(folder, manifest)
     assert (manifest.images, manifest.shape) == ({"train": 8, "test": 2}, [4, 2, 42, 42])
     for part, names in zip(parts, split.values(), strict=True):
@@ -120,7 +121,7 @@ def test_parts_that_are_there_are_kept(place, train, test, tmp_path):
 
 def test_a_full_cell_widens_its_part(root, tmp_path):
     crowded = np.stack([np.full(900, 5), np.arange(900)], 1)
-    (root / f"{split_recordings(NAMES)['train'][0]}.aedat").write_bytes(VERSION + crowded.astype(">u4").tobytes())
+    (root / f"{split_by_name(NAMES)['train'][0]}.aedat").write_bytes(VERSION + crowded.astype(">u4").tobytes())
     manifest = prepare(root, tmp_path, Binning(1, 42, 42))
     train, test = load_prepared(tmp_path / "cache" / "mine", manifest)
     assert (train.frames.dtype, int(train.frames.long().max()), test.frames.dtype) == (torch.uint16, 900, torch.uint8)
@@ -145,7 +146,7 @@ def rewritten(root, name, content):
 
 
 def twice(root):
-    train, test = split_recordings(NAMES).values()
+    train, test = split_by_name(NAMES).values()
     content = (root / f"{train[0]}.aedat").read_bytes()
     (root / f"{test[1]}.aedat").write_bytes(content.replace(VERSION, VERSION + b"# created on another day\r\n"))
 
@@ -176,10 +177,10 @@ def two_sensors(root):
         (lambda root: rewritten(root, "../lone.aedat", b""), "lone.aedat lies beside"),
         (lambda root: (root / "bird").mkdir(), "bird holds no file"),
         (lambda root: rewritten(root, "dog_1.AEDAT", recording(0)), "same name"),
-        (lambda root: write(root, 1, ["bird"]), "class bird has 1"),
+        (lambda root: write(root, 1, ["bird"]), "class bird"),
         (lambda root: (root / "dog" / "gone.aedat").symlink_to("nowhere"), "leads nowhere"),
         (lambda root: os.mkfifo(root / "dog" / "dog_7.aedat"), "dog_7.aedat is neither"),
-        (twice, rf"{split_recordings(NAMES)['test'][1]} \(test\) and .* \(train\)"),
+        (twice, rf"{split_by_name(NAMES)['test'][1]} \(test\) and .* \(train\)"),
         (only_train, "only one part"),
         (other_classes, "differ: cow, dog"),
         (two_sensors, "64x64, .*aedat4 of 128x128"),

@@ -41,6 +41,18 @@ def test_pixels_and_classes(root, tmp_path):
     assert read_images(gray).train.images.shape == (8, 1, 8, 8)
 
 
+def test_class_folders_alone_are_split_by_name(tmp_path):
+    root = tmp_path / "mine"
+    for number in range(20):
+        write(root / ("cat", "dog")[number % 2] / f"{number}.png", CONTENT)
+    train, test = read_images(root)
+    assert (train.counts(), test.counts(), train.classes) == ([9, 9], [1, 1], ("cat", "dog"))
+    before = fingerprint(root)
+    assert torch.equal(read_images(root).test.images, test.images)
+    write(root / "cat" / "more.png", CONTENT)
+    assert fingerprint(root) != before
+
+
 def write(place, content=b"hello"):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)
