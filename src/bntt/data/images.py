@@ -304,19 +304,18 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
     A folder of ``<class>/<image>`` alone is split: a tenth of each class, chosen by name, tests.
     """
     if _has_no_parts(root):
-        files = [entry for found in by_class(folder_listing(root), root, _is_image).values() for entry in found]
-        named = {"/".join(parts): file for parts, file in files}
-        split = split_by_name(named)
-        classes = tuple(sorted({name.partition("/")[0] for name in named}))
-        parts = [[(named[one], classes.index(one.partition("/")[0])) for one in split[part]] for part in split]
+        listed = by_class(folder_listing(root), root, _is_image)
+        named = {"/".join(parts): file for found in listed.values() for parts, file in found}
+        classes, split = tuple(listed), split_by_name(named).values()
+        parts = [[(named[one], classes.index(one.partition("/")[0])) for one in part] for part in split]
         return stacked(parts, classes, fitting, progress)
     if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")
-    listed = [by_class(*_part(root, names), _is_image) for names in PARTS]
-    classes = tuple(sorted(listed[0]))
-    if differing := sorted(set(listed[0]) ^ set(listed[1]))[:5]:
+    both = [by_class(*_part(root, names), _is_image) for names in PARTS]
+    classes = tuple(sorted(both[0]))
+    if differing := sorted(set(both[0]) ^ set(both[1]))[:5]:
         raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
-    parts = [[(file, label) for label, name in enumerate(classes) for _, file in part[name]] for part in listed]
+    parts = [[(file, label) for label, name in enumerate(classes) for _, file in part[name]] for part in both]
     return stacked(parts, classes, fitting, progress)
 
 
