@@ -7,6 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: demo test checks fast test-all test-peers test-long robustness bench bench-peers faults-peers docs release format clean
 
 .venv/installed: pyproject.toml setup.py $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
+	@echo "installing into .venv, which compiles the kernels: two to four minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[test]'

@@ -41,6 +41,12 @@ def test_a_run_is_written_with_what_is_known_of_it(run, exported):
     assert "[network]" in made.provenance["recipe"]
 
 
+def test_an_onnx_graph_says_what_goes_in(run, tmp_path, exported):
+    assert "input is the encoder's spikes, [T, B, ...]" in exported(run, "--to", "onnx")
+    direct = ("--pretrained", "fashion-mnist-sparse", "--to", "onnx-step", "--out", tmp_path / "x.onnx")
+    assert "input is images in [0, 1], [B, ...]" in exported(*direct)
+
+
 def test_the_packages_network(tmp_path, exported):
     assert "151,080 bytes for one image" in exported("--out", tmp_path / "x")
     assert bundle.read(tmp_path / "x").pictures.shape == (1, 28, 28)

@@ -83,6 +83,10 @@ def export(
     write(made, path, to, weights=weights)
     console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")
+    if to.startswith("onnx"):
+        random, timed = made.encoder.kind.startswith("poisson"), made.encoder.kind in ("frames", "sequence")
+        what = "the encoder's spikes" if random else "frames or sequences" if timed else "images in [0, 1]"
+        console.line(f"its input is {what}, {'[T, B, ...]' if (random or timed) and to == 'onnx' else '[B, ...]'}")
     if to != "bundle":
         return
     if made.pictures is not None and made.encoder.kind != "frames":
