@@ -398,7 +398,8 @@ def vgg11(
     C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
+        **options: likewise.
         in_channels, image_size: of the square input; the size must be a multiple of 16.
 
     >>> round((sum(p.numel() for p in vgg11(num_steps=2).parameters()) - 2 * 6848) / 1e6, 2)
@@ -422,7 +423,8 @@ def vgg6(
     """Return a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
+        **options: likewise.
         in_channels, image_size: of the square input; the size must be a multiple of 4.
 
     >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
@@ -450,7 +452,8 @@ def dvs_cnn(
     drops an odd last row and column, as PyTorch's does: 42, 21, 10.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
+        **options: likewise.
         in_channels: 2, one per polarity.
         image_size: side of the square frames, 4 or more.
 
@@ -482,7 +485,8 @@ def mlp(
     Args:
         in_features: F, inputs per step.
         hidden: sizes of the hidden layers, before ``width``.
-        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
+        **options: likewise.
 
     Raises:
         ValueError: as :func:`~bntt.models.vgg9`, or if there are no inputs or no hidden layers.
