@@ -178,7 +178,9 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     studies = [study for study in DRAWN if study in files]
     for study, result in zip(studies, recomputed(studies), strict=True):
         title, parts = DRAWN[study]
-        found = [fig for _, part, fig in figures_of(result) if part.kind in parts or getattr(part, "of", "") in parts]
+        found = [
+            fig for _, part, fig in figures_of(result) if (part.of if part.kind == "layers" else part.kind) in parts
+        ]
         yield files[study], Figure(title, [chart for figure in found for chart in figure.charts])
 
 

@@ -110,3 +110,9 @@ def test_the_front_page_has_the_numbers_of_the_studies(evidence):
         round(evidence.mean("cifar10-steps25", "pooled", "spikes") / evidence.mean("cifar10-steps25", "bntt", "spikes"))
         == 7
     )
+
+
+def test_the_pictures_of_findings_show_what_their_titles_say(page):
+    drawn = {name: {chart.y.label for chart in figure.charts} for name, figure in page("findings").pictures()}
+    assert drawn["findings-cifar10-steps25.svg"] == {"firing rate", "mean |γ|"}
+    assert drawn["findings-figure-8.svg"] == {"test accuracy"}
