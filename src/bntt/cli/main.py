@@ -59,7 +59,7 @@ Batch Normalization Through Time: train spiking networks with few time steps.
 
 {textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, said in EXIT_CODES.items())}.", 78)}
 bntt --with my_parts.py VERB loads your own parts from a file
-(repeatable; see docs/how-to/extending.md). --threads N sets the threads of one process;
+(repeatable; see docs/how-to/extending.md). --threads N sets its threads;
 --debug shows the traceback of an error."""
 
 
@@ -81,8 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
             load_parts(given.parts)
         if given.threads is not None:
-            if given.threads < 1:
-                raise console.UsageError(f"--threads must be 1 or more, got {given.threads}")
+            console.refuse((given.threads < 1, f"--threads must be 1 or more, got {given.threads}"))
             import torch
 
             torch.set_num_threads(given.threads)
