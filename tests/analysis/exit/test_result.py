@@ -70,6 +70,18 @@ def test_the_rules_stand_side_by_side_and_charts_show_gamma_where_it_has_a_path(
     assert texts(stated.tables[0], 0)[0] == "as stated"
 
 
+def test_an_exit_that_rests_on_little_says_so():
+    few, *others = result_from(ExitResult, VALUES).section().words[1:]
+    assert "600 images" in few
+    assert "100 validation images" in few
+    assert not others, "γ from 0.9 to 0.05 varies"
+    flat = [row | {"largest_mean_gamma": 0.97 - 0.01 * t} for t, row in enumerate(VALUES["grid"])]
+    (text,) = result_from(ExitResult, VALUES | {"grid": flat, "validation_images": 600}).section().words[1:]
+    assert "0.94 to 0.97" in text
+    stated = result_from(ExitResult, VALUES | {"chosen_on": "stated"})
+    assert len(stated.section().words) == 1, "nothing was chosen on validation"
+
+
 def test_what_is_marked_is_within_the_picture():
     line, point = Line("test", [1, 2], [0.1, 0.9]), Line("exit", [1], [0.1], joined=False)
     assert zoomed_axis("", [line]).low == pytest.approx(0.78)
@@ -100,7 +112,7 @@ def test_each_criterion_has_a_row_and_a_point_beside_the_common_exit():
         {"criterion": name, "threshold": threshold, "validation_accuracy": 0.6, "validation_lost": 0.01,
          "test_accuracy": 0.58, "mean_steps": steps, "spikes_per_image": 900.0, "seconds": 1.5,
          "additions_per_image": 2e6, "macs_per_image": 1e5}
-        for name, threshold, steps in (("confidence", float("inf"), 3.0), ("margin", 0.5, 2.5))
+        for name, threshold, steps in (("confidence", float("inf"), 3.0), ("margin", 0.99998, 2.5))
     ]  # fmt: skip
     leave = {"confidence": [0.1, 0.2, 0.3, 0.4], "margin": [0.0, 0.5, 0.5, 0.0]}
     values = {
@@ -114,7 +126,7 @@ def test_each_criterion_has_a_row_and_a_point_beside_the_common_exit():
     rows[0]["threshold"] = None
     assert found.to_json() == values
     (each,) = found.section().tables
-    assert texts(each, 1) == ["–", "0.5"], "no image leaves early by the first"
+    assert texts(each, 1) == ["–", "0.9999"], "no image leaves early by the first, and some by the second"
     assert texts(each, 4) == ["2,100,000"] * 2
     left, accuracy = found.section().charts
     assert [line.y for line in left.lines] == [*leave.values()]

@@ -34,6 +34,8 @@ THRESHOLD = Axis("threshold of mean |γ|", low=0)
 GAMMA = Axis("mean |γ| over channels", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
 STOPPED = "accuracy at the exit"
+FLAT = 0.1
+"""Share by which mean |γ| must vary over the steps to tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,20 @@ class ExitResult(EarlyExit):
             f"{threshold_text(self.threshold, stated=stated)} of mean |γ|, {'as stated' if stated else how}. "
             f"bntt evaluate --exit stops where the run's own exit.json says."
         )
-        return Section("Early exit", (words,), (self._rules(),), self._charts())
+        return Section("Early exit", (words, *self._doubts()), (self._rules(),), self._charts())
+
+    def _doubts(self) -> tuple[str, ...]:
+        """Say why the threshold may mean little: too few images to see the loss (3 / loss, rule of three), or flat γ."""
+        doubts, wanted = [], math.ceil(3 / max(self.loss_allowed, 1e-6))
+        if self.chosen_on == "validation" and self.validation_images < wanted:
+            loss = f"{100 * self.loss_allowed:g} points"
+            few = plural(self.validation_images, "validation image")
+            doubts.append(f"warning: a loss of {loss} shows on {wanted:,} images or more, and this exit rests on {few}")
+        gamma = [row.largest_mean_gamma for row in self.grid if row.largest_mean_gamma]
+        low, high = min(gamma, default=0.0), max(gamma, default=0.0)
+        if self.num_steps > 1 and high - low < FLAT * high:
+            doubts.append(f"warning: mean |γ| hardly varies ({low:.3g} to {high:.3g}), so it cannot tell when to stop")
+        return tuple(doubts)
 
     def _rules(self) -> Table:  # by hand: a rule may have no stop, and stops do not know all steps
         splits = dict.fromkeys(("validation", self.split))
@@ -226,7 +241,7 @@ class CriterionRow(Record):
     """Samples that leave when a measure of certainty reaches its threshold; None if no sample may leave early."""
 
     criterion: str
-    threshold: Annotated[Number, Shown(form=".4g")]
+    threshold: Number
     validation_accuracy: Share
     validation_lost: float
     test_accuracy: Number = None
@@ -243,6 +258,10 @@ class CriterionRow(Record):
     @property
     def operations(self) -> Annotated[float, Shown("synaptic operations", form=",")]:
         return self.additions_per_image + self.macs_per_image
+
+    @property
+    def leaves_at(self) -> Annotated[str, Shown("threshold")]:
+        return threshold_text(self.threshold)
 
 
 class SampleExitResult(EarlyExit):
@@ -272,7 +291,7 @@ class SampleExitResult(EarlyExit):
             f"No exit: {self.whole_accuracy:.1%} after {self.whole_steps} steps, {operations:,.0f} synaptic operations "
             f"per image, {self.whole_seconds:.3g} seconds.",
         )
-        own = ("criterion", "threshold", "mean_steps", "accuracy", "operations", "seconds")
+        own = ("criterion", "leaves_at", "mean_steps", "accuracy", "operations", "seconds")
         tables = (table(f"Individual exits: {told}", self.criteria, *own),)
         leave = [Line(name, range(1, len(left) + 1), left, name) for name, left in self.leave_after_step.items()]
         points = [
