@@ -37,6 +37,8 @@ def test_without_arguments_all_that_there_is(tmp_path, capsys, monkeypatch):
     assert cli.main(["report"]) == 0
     assert lines(capsys)[0].startswith("runs and studies: 2, ")
     assert (tmp_path / "report.html").is_file()
+    assert cli.main(["report", "runs/a"]) == 0
+    assert (tmp_path / "runs" / "a" / "report.html").is_file(), "beside what it tells of"
 
 
 def test_nothing_says_where_it_looked(tmp_path, capsys, monkeypatch):

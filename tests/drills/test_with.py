@@ -30,7 +30,7 @@ def test_parts_of_ones_own_from_the_command_line(tmp_path):
     commands = re.findall(r"^bntt (.*)$", page, re.MULTILINE)
     assert len(commands) == 8
     said = [run(*shlex.split(command)) for command in commands]
-    assert "Largest weights" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "Largest weights" in (folder / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert ("epoch 4/4" in said[5], said[-1].split()[-1]) == (True, "rms")
     result = json.loads((folder / "runs" / "studies" / "my-study-small" / "result.json").read_text())
     assert all(row["cells"]["largest"]["mean"] > 0 for row in result["table"]["rows"])

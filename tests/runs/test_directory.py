@@ -28,7 +28,7 @@ def test_what_is_no_run_is_refused_and_where_one_is_it_is_said(tmp_path, monkeyp
     new_run_directory("mine", Path("runs"))
     Path("runs/mine/recipe.toml").touch()
     assert find_run(Path("runs/mine")).best == Path("runs/mine/checkpoints/best.safetensors")
-    for name, said in (("mine", "; runs/mine is one"), ("other", "recipe.toml")):
+    for name, said in (("mine", "; runs/mine is one"), ("other", "no such folder"), ("runs", "recipe.toml")):
         with pytest.raises(CheckpointError, match=rf"^{name} is not a run directory.*{said}$"):
             find_run(Path(name))
 

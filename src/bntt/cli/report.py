@@ -10,18 +10,21 @@ import tyro
 from bntt.cli.train import Overrides
 
 
-def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path("report.html")) -> None:
+def report(
+    paths: tyro.conf.Positional[tuple[Path, ...]] = (),
+    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None,
+) -> None:
     """Write one HTML page about runs and studies, from their results only; it needs no network and no other file.
 
     For one run: its training and all its measurements. For one study: its table with the paper's values, its figures,
     verdicts and runs. For several, or a folder of several: first an index and a table that compares them. No path:
     everything in the folders runs and studies. Missing results are marked as gaps.
 
-    Example: bntt report runs/fashion-mnist --out fashion-mnist.html
+    Example: bntt report runs/fashion-mnist
 
     Args:
         paths: run directories, study directories, or folders of them.
-        out: the file to write.
+        out: the file to write; by default report.html, inside the path if there is one, else in the current folder.
     """
     from bntt.charts.section import plural
     from bntt.cli import console
@@ -29,6 +32,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.report import find_subjects, page_of, save_page
 
+    out = out or (paths[0] if len(paths) == 1 else Path()) / "report.html"
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
     if out.is_file() and out.suffix not in (".html", ".htm"):

@@ -100,12 +100,19 @@ def train(
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
     """Print the estimate of a training or, with ``fit_batch``, the largest batch."""
-    from bntt.runs.recipe.build import build_data, with_absolute_paths
+    from bntt.data import DataError
+    from bntt.runs.recipe.build import build_data, noise_as_published, with_absolute_paths
     from bntt.runs.training.estimate import bytes_of, estimate_training, propose_batch
 
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
-    with console.progress("preparing data") as progress:
-        data = build_data(recipe, progress)
+    try:
+        with console.progress("preparing data") as progress:
+            data = build_data(recipe, progress)
+    except DataError as missing:
+        data = noise_as_published(recipe)
+        if data is None:
+            raise
+        console.line(f"{missing}\nmeasured instead on noise, in the published number and size of {recipe.data.name}")
     with console.status("measuring"):
         whole = fit_batch is None
         said = estimate_training(recipe, data, device).text() if whole else propose_batch(recipe, data, limit, device)

@@ -163,7 +163,8 @@ def find_run(path: Path) -> RunDirectory:
     if not run.recipe.is_file():
         beside = "runs" / path
         hint = f"; {beside} is one" if RunDirectory(beside).recipe.is_file() else ""
-        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml{hint}")
+        why = "it has no recipe.toml" if path.exists() else "there is no such folder"
+        raise CheckpointError(f"{path} is not a run directory: {why}{hint}")
     return run
 
 

@@ -8,9 +8,10 @@ import pytest
 
 import bntt
 from bntt.cli import main as cli
+from bntt.data.samples import DATASETS
 from bntt.io.memory import resident
 from bntt.runs.directory import RunDirectory
-from bntt.runs.recipe.build import build_data, build_model
+from bntt.runs.recipe.build import build_data, build_model, noise_as_published
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import estimate
 from bntt.runs.training.estimate import (
@@ -43,6 +44,19 @@ def test_a_training_is_estimated_by_a_model_or_by_updates_of_its_own(tmp_path, c
     small = [part for setting in (*SMALL, "train.epochs=3") for part in ("-s", setting)]
     assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
     assert "300 updates, about" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@each_row("name", ["cifar10", "dvs-cifar10"])
+def test_a_training_is_estimated_before_its_data_is_here(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path))
+    small = ["-s", "network.width=0.0625", "-s", "network.num_steps=2", "-s", "train.batch_size=8"]
+    assert cli.main(["train", name, *small, "--estimate"]) == 0
+    said = capsys.readouterr().out
+    assert "noise, in the published number and size" in said
+    data = noise_as_published(load_recipe(name, small[1::2]))
+    assert (len(data.train) + len(data.validation), len(data.test)) == DATASETS[name].samples
+    assert f"{load_recipe(name).train.epochs * math.ceil(len(data.train) / 8):,} updates" in said
     assert not list(tmp_path.iterdir())
 
 

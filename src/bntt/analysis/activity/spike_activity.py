@@ -154,8 +154,8 @@ def spikes_of_layer(total: Activity, name: str, delay: Delay) -> tuple[dict[str,
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
     """Return the faults of a network's layers, found from its spikes, in layer order.
 
-    Silence that the firing rule explains is not a fault (:mod:`bntt.nn.network.delays`). A running variance collapses
-    if training always brings its channel the same current: any later deviation is multiplied by up to ``γ / √ε``.
+    Silence before a layer's first spike, or that the firing rule explains (:mod:`bntt.nn.network.delays`), is no fault.
+    A running variance collapses if training always brings its channel the same current: any later deviation is multiplied by up to ``γ / √ε``.
 
     Args:
         activity: spike counts, for example ``evaluate(...).activity``.
@@ -203,7 +203,8 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
 def _of_spikes(counts: Tensor, rate: Tensor, late: Delay, more: str) -> Iterator[Fault]:
     steps, channels = counts.shape
     effective = late.reaching_readout(steps)
-    if silent := [t for t in effective if not counts[t].any()]:
+    first = int(counts.any(1).nonzero()[0])  # until then it integrates: latency, not a fault
+    if silent := [t for t in effective if t > first and not counts[t].any()]:
         way = "fewer steps may be enough" if silent == [*effective][-len(silent) :] else more
         yield "silent", silent, len(silent) / steps, f"is silent at {spans(silent)}, where it could fire: {way}"
     if full := [t for t in range(steps) if rate[t] > SATURATED]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from bntt.analysis.measurement import Facts
 from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SampleLoader, SequenceSet, split_validation, stratified
@@ -18,7 +19,7 @@ from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
 from bntt.data.images import Fitting
-from bntt.data.prepared import Manifest
+from bntt.data.prepared import Manifest, Part
 from bntt.data.samples import DATASETS, digest_of, some_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
@@ -108,8 +109,8 @@ MOST_VALUES = 1 << 27
 """Most values of a blank sample, as in the largest picture that is read; also the most samples of a split."""
 
 
-def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
-    """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory."""
+def stand_in(recipe: Recipe, manifest: Manifest, sample: Tensor | None = None) -> RecipeData:
+    """Return blank samples of the sizes of a recipe's data, or copies of one sample, to build and count with."""
     data, published, classes = recipe.data, manifest.images.get("train", 0), tuple(manifest.classes)
     kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
     if data.name not in DATASETS or DATASETS[data.name].kind == "frames":
@@ -120,7 +121,7 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
         raise ValueError(f"{published} training samples of shape {manifest.shape} and {len(classes)} classes")
 
     def blank(count: int) -> SampleSet:
-        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        values = (torch.zeros(1, dtype=torch.uint8) if sample is None else sample).expand(count, *manifest.shape)
         return in_order(kind(values, torch.arange(count) % len(classes), classes), data.order)
 
     held_out = round(data.validation * published)
@@ -128,6 +129,21 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     mean, std = ([0.5] * manifest.shape[0], [1.0] * manifest.shape[0]) if kind is ImageSet else ([], [])
     train, validation, test = map(blank, sizes)
     return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
+
+
+def noise_as_published(recipe: Recipe) -> RecipeData | None:
+    """Return noise in the published number and size of a dataset that is not here, for timing; None if unknown."""
+    data, way = DATASETS[recipe.data.name], framing_of(recipe)
+    if not (data.classes and data.shape and data.samples[0]):
+        return None
+    frames = way.binning if isinstance(way, Framing) else None
+    shape = [frames.num_steps, 2, frames.height, frames.width] if frames else [*data.shape]
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(recipe.seed))
+    sample = noise < 0.1 if frames else 256 * noise
+    counts: dict[Part, int] = dict(zip(("train", "test"), data.samples, strict=True))
+    names = [str(label) for label in range(data.classes)]
+    made = Manifest(recipe.data.name, "", "simulated", counts, shape, names)
+    return stand_in(recipe, made, sample.to(torch.uint8))
 
 
 def checksums(manifest: Manifest, order: str | None) -> dict[str, str]:
