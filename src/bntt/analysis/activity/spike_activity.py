@@ -155,7 +155,8 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
     """Return the faults of a network's layers, found from its spikes, in layer order.
 
     Silence before a layer's first spike, or that the firing rule explains (:mod:`bntt.nn.network.delays`), is no fault.
-    A running variance collapses if training always brings its channel the same current: any later deviation is multiplied by up to ``γ / √ε``.
+    A running variance collapses if training always brings its channel the same current: any later deviation is
+    multiplied by up to ``γ / √ε``.
 
     Args:
         activity: spike counts, for example ``evaluate(...).activity``.

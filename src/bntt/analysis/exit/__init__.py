@@ -173,7 +173,7 @@ class ExitResult(EarlyExit):
         return Section("Early exit", (words, *self._doubts()), (self._rules(),), self._charts())
 
     def _doubts(self) -> tuple[str, ...]:
-        """Say why the threshold may mean little: too few images to see the loss (3 / loss, rule of three), or flat γ."""
+        """Say why the threshold may mean little: fewer images than 3 / loss (the rule of three), or flat γ."""
         doubts, wanted = [], math.ceil(3 / max(self.loss_allowed, 1e-6))
         if self.chosen_on == "validation" and self.validation_images < wanted:
             loss = f"{100 * self.loss_allowed:g} points"
