@@ -58,12 +58,14 @@ def test_training_prints_a_line_an_epoch_without_a_terminal(capsys, monkeypatch)
     ]
     console.training(records, shares=[1, 1], images=10)
     assert capsys.readouterr().out.splitlines() == expected
-    monkeypatch.setattr(console, "QUIET", -1.0)  # and a line now and then
+    monkeypatch.setattr(console, "SOON", -1.0)  # and a line now and then
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    records[3:3] = [step(1, 1, 1.0)]
     console.training(records, shares=[1, 1], images=40)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line not in expected] == [
-        "epoch 1/2, loss 2.000: 10 of 40 images",
-        "epoch 2/2, loss 1.000: 10 of 40 images",
+        "epoch 2/2, loss 1.000: 10 of 40 images, 0:00 left",
+        "epoch 2/2, loss 1.000: 20 of 40 images, 0:00 left",
     ]
 
 

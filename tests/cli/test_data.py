@@ -88,6 +88,7 @@ def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, c
     assert cli.main(["data", "prepare", "events", "--from", "recordings", *frames]) == 0
     said, out = "events: 30 + 10 recordings of 4x2x16x16, 10 classes, source simulated", capsys.readouterr().out
     assert said in out
+    assert "-s network.num_steps=4 -s data.frames.size=16 -s data.frames.format=aedat2" in out
     assert "events, all counted; cells of 8 bits; 0.0% of the frames are empty" in out
     assert cli.main(["data", "where"]) == 0
     assert said in capsys.readouterr().out

@@ -60,6 +60,7 @@ def told(said):
 def test_the_packages_network_says_what_it_sees_and_from_when(pictures, said):
     lines, facts = said(*pictures).splitlines(), pretrained_facts()
     assert "fashion-mnist-vgg6" in lines[0]
+    assert "--run" in lines[1], "a photo of a cat is a bag to it"
     assert f"{facts.test['accuracy']:.1%}" in lines[0]
     images = TEST.batch(torch.tensor([333, 555, 950]))
     for path, found, label in zip(pictures, predict(pretrained(), images, facts.classes), LABELS, strict=True):

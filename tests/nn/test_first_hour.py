@@ -21,6 +21,8 @@ FRAMES = torch.ones(5, 2, 8, 4, 4)
         (lambda: bntt.BNTT(8, num_steps=5)(FRAMES.transpose(0, 1)), r"transpose\(0, 1\)"),
         (lambda: bntt.BNTT(8, num_steps=5)(FRAMES[0]), r"norm\[t\]"),
         (lambda: bntt.LIF(0.9)(torch.ones(4, 16)), "unsqueeze"),
+        (lambda: bntt.LIF(tau=2.0), "leak=1 - 1 / tau"),
+        (lambda: bntt.LIF(beta=0.9), "leak=beta"),
         (lambda: NET(torch.ones(3, 4, 6)), r"transpose\(0, 1\)"),
         (lambda: NET(torch.ones(3, 2, 6)), "SpikingClassifier"),
     ],

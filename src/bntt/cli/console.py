@@ -56,8 +56,8 @@ class _Screen(Console):
 
 
 console = _Screen(highlight=False, markup=False, emoji=False)
-QUIET = 60.0
-"""Seconds after which a training without a bar says how far it is."""
+SOON, QUIET = 10.0, 60.0
+"""Seconds after which a training without a bar says how far it is, at first and from then on."""
 MOST_STEPS = 100
 """Most steps that a table shows."""
 
@@ -92,7 +92,7 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal and a line a minute elsewhere."""
     from bntt.runs.training.epoch_log import EpochResult, Notice
 
-    epochs, total, said = len(shares), sum(shares), time.monotonic()
+    epochs, total, quiet, said, first = len(shares), sum(shares), SOON, 0.0, (0.0, 0.0)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
@@ -104,9 +104,13 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
             else:
                 what = f"epoch {record.epoch + 1}/{epochs}"
                 bar.update(task, completed=record.epoch * images + record.seen, description=what)
-                if not console.is_interactive and time.monotonic() - said > QUIET:
-                    said = time.monotonic()
-                    line(f"{what}, loss {record.loss:.3f}: {record.seen:,} of {images:,} images")
+                now, done = time.monotonic(), sum(shares[: record.epoch]) + shares[record.epoch] * record.seen / images
+                if not said:
+                    said, first = now, (now, done)
+                elif not console.is_interactive and now - said > quiet:
+                    said, quiet = now, QUIET
+                    left = duration((now - first[0]) * (total - done) / (done - first[1]))
+                    line(f"{what}, loss {record.loss:.3f}: {record.seen:,} of {images:,} images, {left} left")
 
 
 def as_json(values: Mapping[str, object]) -> None:

@@ -44,6 +44,17 @@ class FrameFlags:
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How images reach --size: cut out the middle, add black borders, or scale each side by itself."""
 
+    def keys(self, name: str) -> dict[str, object]:
+        """Return the recipe's keys that the flags stand for."""
+        from bntt.data.samples import DATASETS
+
+        table = "data.frames" if DATASETS[name].formats else "data"
+        given = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+        return {
+            "network.num_steps" if flag == "steps" else f"{table}.{flag}": [*value] if flag == "sensor" else value
+            for flag, value in given.items()
+        }
+
     def framing(self, name: str) -> Framing | Fitting | None:
         """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are."""
         from bntt.data.events.binning import Binning
@@ -100,6 +111,8 @@ def prepare(
     console.line(_describe(name, folder, manifest))
     if manifest.details:
         console.line(_describe_frames(manifest.details))
+    if keys := frames.keys(name):
+        console.line(f"a recipe reads them by: {' '.join(f'-s {key}={value}' for key, value in keys.items())}")
 
 
 def simulate(

@@ -98,6 +98,8 @@ def predict(
         _print_json(pairs, of, seed, draws)
     else:
         console.line(f"network: {of.title}")
+        if not (run or pretrained or bundle):
+            console.line("it knows ten kinds of clothes and nothing else: --run RUN takes a network of your own")
         for one, found in pairs:
             _show(one, found)
     if picture is not None:

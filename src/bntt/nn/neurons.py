@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, ParamSpec
 
 import torch
 from jaxtyping import Float
@@ -17,6 +19,8 @@ from bntt.ops.folded import TABLES, AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
+P = ParamSpec("P")
+
 
 def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
     """Refuse a membrane that does not have the shape of the neurons that a current drives."""
@@ -27,6 +31,18 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
             f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
             f"begin every batch with state=None"
         )
+
+
+def names_leak(init: Callable[P, None]) -> Callable[P, None]:
+    """Let a constructor answer the names of other libraries with its own."""
+
+    @wraps(init)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if foreign := kwargs.keys() & {"tau", "beta", "alpha", "decay"}:
+            raise TypeError(f"LIF has no {foreign.pop()}: give the leak λ, leak=beta of snnTorch, or leak=1 - 1 / tau")
+        init(*args, **kwargs)
+
+    return call
 
 
 @NEURONS("lif")
@@ -59,6 +75,7 @@ class LIF(nn.Module):
     tensor([0., 1.])
     """
 
+    @names_leak
     def __init__(
         self,
         leak: float = 0.95,
