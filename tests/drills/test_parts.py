@@ -1,67 +1,62 @@
-"""A part of one's own is its code, a line of documentation and a row here, and works wherever such parts are named."""
+"""Parts of one's own, those of the examples and a block, work wherever such parts are named."""
 
-from importlib import import_module
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from bntt.analysis.exit.early_exit import gamma_profile
+from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import main as cli
 from bntt.models import MODELS, mlp, resnet20
-from bntt.nn import ENCODERS, NEURONS, NORMS, Measure, SpikingClassifier, norm_facts, retime
+from bntt.nn import NORMS, Measure, SpikingClassifier, norm_facts, retime
 from bntt.nn.fuse import fused_norms, fused_parts
 from bntt.runs.directory import new_run_directory
 from bntt.runs.open_run import load_run
 from bntt.runs.training.train import train_run
 from tests.architecture.source import FILES
+from tests.docs.conftest import REGISTRIES
+from tests.drills.parallel import parallel_mlp
 from tests.runs.tiny import parts, recipe
 
-
-class Part(NamedTuple):
-    registry: Any
-    name: str
-    file: str
-    tables: dict[str, dict[str, Any]]
-    """Of a recipe that names it."""
-
-
+MINE = Path(__file__).parents[2] / "examples" / "parts" / "my_parts.py"
 PARTS = {
-    "block": Part(MODELS, "parallel_mlp", "parallel", {"network": {"name": "parallel_mlp", "width": 1.0}}),
-    "encoder": Part(ENCODERS, "first-spike", "first_spike", {"encoder": {"name": "first-spike"}}),
-    "neuron": Part(NEURONS, "adaptive", "adaptive", {"network": {"neuron": "adaptive", "leak": 0.8}}),
-    "norm": Part(NORMS, "rms", "root_mean_square", {"network": {"norm": "rms"}}),
+    "models": ("parallel_mlp", {"network": {"name": "parallel_mlp", "width": 1.0}}),
+    "encoders": ("latency", {"encoder": {"name": "latency"}}),
+    "neurons": ("adaptive", {"network": {"neuron": "adaptive", "leak": 0.8}}),
+    "norms": ("rms", {"network": {"norm": "rms"}}),
 }
-LISTED = {"block": "models", "encoder": "encoders", "neuron": "neurons", "norm": "norms"}
-ENTRIES = {}
+"""By the word after ``bntt list``: its name, and the tables of a recipe that names it."""
 
 
-@pytest.fixture(autouse=True)
-def modules():
-    """The drills, as their modules register them when they are imported first; nobody else sees them."""
-    found = {kind: import_module(f"tests.drills.{kind}.{part.file}") for kind, part in PARTS.items()}
-    for kind, part in PARTS.items():
-        if kind in ENTRIES:
-            part.registry[part.name] = ENTRIES[kind]
-    yield found
-    for kind, part in PARTS.items():
-        ENTRIES[kind] = part.registry.pop(part.name)
+@pytest.fixture(scope="module", autouse=True)
+def mine():
+    """The examples' parts and a block, as their modules register them; nobody else sees them."""
+    registries = (*REGISTRIES, MEASUREMENTS)
+    before = [dict(registry) for registry in registries]
+    spec = spec_from_file_location("my_parts", MINE)
+    sys.modules["my_parts"] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    MODELS["parallel_mlp"] = parallel_mlp
+    yield module
+    for registry, entries in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+    del sys.modules["my_parts"]
 
 
-@pytest.mark.parametrize("kind", PARTS)
-def test_it_takes_two_files_and_none_of_the_library(kind):
-    files = {path.name for path in (Path(__file__).parent / kind).iterdir() if path.is_file()}
-    assert files == {"__init__.py", "README.md", f"{PARTS[kind].file}.py"}
-    assert not [path for path in FILES if f'"{PARTS[kind].name}"' in path.read_text(encoding="utf-8")]
+def test_the_library_names_none_of_them():
+    for name, _ in PARTS.values():
+        assert not [path for path in FILES if f'"{name}"' in path.read_text(encoding="utf-8")], name
 
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_it_is_trained_by_name_and_measured(kind, tmp_path, capsys):
-    of, directory = (
-        recipe(**PARTS[kind].tables, train={"epochs": 1}, evaluate={"draws": 1}),
-        new_run_directory("mine", tmp_path),
-    )
+    name, tables = PARTS[kind]
+    of = recipe(**tables, train={"epochs": 1}, evaluate={"draws": 1})
+    directory = new_run_directory("mine", tmp_path)
     for _ in train_run(of, parts(of), directory):
         pass
     run = load_run(directory.path)
@@ -70,9 +65,9 @@ def test_it_is_trained_by_name_and_measured(kind, tmp_path, capsys):
     first, *_ = run.model.trace(images).spikes.values()
     assert first.sum() > 0, "deeper ones may be silent after so short a training"
     capsys.readouterr()
-    assert cli.main(["list", LISTED[kind]]) == 0
-    assert PARTS[kind].name in capsys.readouterr().out.splitlines()
-    if kind == "encoder":
+    assert cli.main(["list", kind]) == 0
+    assert name in capsys.readouterr().out.splitlines()
+    if kind == "encoders":
         assert (run.facts.is_random, run.facts.draws) == (False, 1)
 
 
@@ -118,8 +113,8 @@ def test_it_learns_is_measured_and_any_cut_of_time_is_the_whole(name, rng):
         assert torch.allclose(torch.cat(logits), whole, atol=1e-10)
 
 
-def test_every_pixel_fires_once_however_the_steps_are_cut(rng, modules):
-    encoder, x = modules["encoder"].FirstSpike(5), torch.rand(2, 1, 3, 3, generator=rng)
+def test_every_pixel_fires_once_however_the_steps_are_cut(rng, mine):
+    encoder, x = mine.Latency(5), torch.rand(2, 1, 3, 3, generator=rng)
     whole = encoder(x)
     assert torch.equal(whole.sum(0), torch.ones_like(x))
     assert torch.equal(torch.cat([encoder(x, steps=range(t, t + 1)) for t in range(5)]), whole)
@@ -129,13 +124,13 @@ def test_every_pixel_fires_once_however_the_steps_are_cut(rng, modules):
 
 
 def test_why_it_is_not_fused_names_its_class():
-    assert "StepRMS" in fused_norms()["rms"]
+    assert "RMSNorm" in fused_norms()["rms"]
     assert "Adaptive" in fused_parts()["adaptive"]
     assert "Parallel" in MODELS["parallel_mlp"](in_features=5).plan((4, 2, 5)).reason
 
 
-def test_facts_and_options_reach_it(modules):
-    assert norm_facts(modules["norm"].StepRMS(2, 3)).step_gamma
+def test_facts_and_options_reach_it(mine):
+    assert norm_facts(mine.RMSNorm(2, 3)).step_gamma
     assert retime(dense(norm="rms"), 6, "interpolate").blocks["fc1"].norm.gamma.shape == (6, 8)
     net = MODELS["parallel_mlp"](in_features=5)
     assert list(net.layers) == ["both.left", "both.right", "fc2"]
@@ -144,8 +139,8 @@ def test_facts_and_options_reach_it(modules):
         mlp(neuron="adaptive", learn_leak=True)
 
 
-def test_a_name_is_given_once_and_needs_what_is_given(modules):
+def test_a_name_is_given_once_and_needs_what_is_given(mine):
     with pytest.raises(ValueError, match="'rms'"):
-        NORMS("rms")(modules["norm"].StepRMS)
+        NORMS("rms")(mine.RMSNorm)
     with pytest.raises(ValueError, match="'window'"):
         NORMS("other")(lambda channels, window: None)

@@ -70,15 +70,6 @@ def test_rates_fall_at_the_milestones_and_warm_up_from_the_first_update(method, 
     assert [r.lr for r in records if isinstance(r, StepRecord)] == pytest.approx(expected)
 
 
-def test_the_same_seed_is_the_same_run():
-    """N6: two runs, equal to the bit."""
-    first, second, other = build(), build(), build()
-    for model, seed in ((first, 0), (second, 0), (other, 1)):
-        list(updates(model, loader(), epochs=3, method=Method(lr=0.1), seed=seed))
-    assert all(torch.equal(a, second.state_dict()[n]) for n, a in first.state_dict().items())
-    assert not all(torch.equal(a, other.state_dict()[n]) for n, a in first.state_dict().items())
-
-
 def test_measuring_between_steps_changes_nothing():
     """R2: the model may be traced, and left in evaluation mode, between two records."""
     plain, watched = build(), build()
@@ -87,21 +78,6 @@ def test_measuring_between_steps_changes_nothing():
         watched.eval()
         watched.trace(torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert all(torch.equal(a, watched.state_dict()[n]) for n, a in plain.state_dict().items())
-
-
-@each_row("change", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
-def test_pairs_with_labels_of_any_integers_train_alike(change):
-    images, labels = data().images.float() / 255, data().labels
-    pairs = [[(images, given(labels))] for given in (change, lambda y: y)]
-    found = [[record.loss for record in updates(build(), batches, epochs=2)] for batches in pairs]
-    assert found[0] == found[1]
-
-
-def test_a_plain_loaders_samples_are_numbered_as_they_come():
-    """Two batches of the same images get different noise, as two samples of a dataset would."""
-    image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    first, second, _ = updates(build(), [(image, torch.arange(10) % 3)] * 2, epochs=1, method=Method(lr=0.0))
-    assert first.loss != second.loss
 
 
 def own_optimizer(model):

@@ -77,8 +77,7 @@ def trained(model, data, epochs):
     return SampleLoader(held_out, 60)
 
 
-@each_row("backend", ["auto", "reference"])
-@each_row("made", [frames, lambda: sequences("rows", "bntt")])
+@each_row("made, backend", [(frames, "reference"), (lambda: sequences("rows", "bntt"), "auto")])
 def test_the_order_in_time_is_learned(made, backend):
     """Above chance on samples that were held out; the same samples backwards in time are the other class."""
     model, data = made()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bntt.models.spiking import MODELS, linear, maker
+from bntt.models.spiking import linear, maker
 from bntt.nn import Call, SpikingLayer, SpikingNetwork
 
 
@@ -27,7 +27,6 @@ class Parallel(nn.Module):
         return (left + right) / 2, (after_left, after_right)
 
 
-@MODELS.register("parallel_mlp")
 def parallel_mlp(
     *,
     in_features: int,
