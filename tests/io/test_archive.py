@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bntt.io.archive import (
-    SUMS,
-    archives_in,
-    pack,
-    packed_place,
-    read_archive,
-    unpacked,
-)
+from bntt.io.archive import SUMS, archives_in, pack, packed_place, read_archive, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest, digest_of_bytes
 from tests.rows import each_row

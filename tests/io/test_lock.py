@@ -1,7 +1,6 @@
 """One process per run directory: who holds it is said, and nothing that a dead process leaves is in the way."""
 
 import errno
-import fcntl
 import json
 import os
 import platform
@@ -120,15 +119,3 @@ def test_a_directory_that_cannot_be_written_to(tmp_path, monkeypatch):
                 pass
         with hold_run(tmp_path):  # it was not kept
             pass
-
-
-@pytest.mark.filterwarnings("ignore:flock not supported")
-def test_without_locks_a_file_decides(tmp_path, monkeypatch):
-    def flock(*given):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with hold_run(tmp_path):
-        assert f"process {os.getpid()} on" in refusal(tmp_path)
-    with hold_run(tmp_path):
-        pass

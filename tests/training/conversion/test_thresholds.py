@@ -13,7 +13,7 @@ from bntt.training.conversion import BALANCING
 from tests.oracle import weight_of
 from tests.rows import each_row
 
-STEPS, IMAGES = 12, 5
+STEPS, IMAGES = 8, 4
 
 
 def coarse(network, rng):
@@ -89,7 +89,7 @@ class Small:
         return {name: scale * value for name, value in found.items()}
 
 
-@each_row(("reset", "scale", "size"), [(soft_reset, 1.0, 5), (hard_reset, 1.0, 2), (soft_reset, 0.625, 1)])
+@each_row(("reset", "scale", "size"), [(soft_reset, 1.0, 4), (hard_reset, 1.0, 2), (soft_reset, 0.625, 1)])
 def test_thresholds_and_spikes_are_those_of_a_small_loop(ann, images, reset, scale, size):
     encoder = PoissonEncoder(STEPS, mean=0.5, std=0.5)
     network = convert(ann, reset=reset)
