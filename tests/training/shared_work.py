@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -135,18 +133,10 @@ def refuse() -> None:
     raise ValueError("no")
 
 
-def killed(processes: Processes) -> dict[str, Any]:
-    """The last one, in the midst of a training."""
-    for number, _ in enumerate(session(processes, "bntt", Method(lr=0.05)).records()):
-        if number == 2 and processes.rank == processes.count - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return {}
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with contextlib.suppress(KeyboardInterrupt), joined_processes("cpu") as together:
-        found = {"some": some, "all": all_ways, "killed": killed}[sys.argv[2]](together)
+        found = {"some": some, "all": all_ways}[sys.argv[2]](together)
         raise KeyboardInterrupt  # as a signal ends a training
     found["left"] = [dist.is_initialized(), together.reduce(torch.ones(1)).item()]
     torch.save(found, f"{sys.argv[1]}.{together.rank}")

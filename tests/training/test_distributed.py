@@ -74,14 +74,6 @@ def test_many_train_the_network_of_one_under_every_norm_and_in_every_way(tmp_pat
         assert_same(value, [one[name] for one in many])
 
 
-@pytest.mark.slow
-def test_one_that_is_killed_ends_the_others(tmp_path):
-    """Those that wait for it are told, and name what happened; nobody waits for ever."""
-    done = ended(started(2, "tests.training.shared_work", str(tmp_path / "found"), "killed"))
-    assert [code for code, _, _ in done] == [1, -9]
-    assert "LostProcessError: another process has ended" in done[0][2]
-
-
 @each_row("value", [None, "", "1"])
 def test_alone_it_is_one(value, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)

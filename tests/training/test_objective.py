@@ -65,17 +65,13 @@ def test_temporal_efficient_by_hand(rng):
     values = drives.detach().numpy()
     each = [reference.cross_entropy(step, labels.numpy()) for step in values]
     assert loss.item() == pytest.approx(0.8 * np.mean(each) + 0.2 * np.mean((values - 0.7) ** 2), abs=1e-12)
+    shares = torch.eye(3, dtype=torch.float64)[labels]
+    again = temporal_efficient(drives.cumsum(0) / steps, shares, share=0.2, target=0.7)
+    assert again.item() == pytest.approx(loss.item(), abs=1e-12)
     loss.backward()
     softmax = np.exp(values) / np.exp(values).sum(2, keepdims=True)
     expected = 0.8 * (softmax - np.eye(3)[labels.numpy()]) / 8 + 0.2 * 2 * (values - 0.7) / values.size
     assert np.abs(drives.grad.numpy() - expected).max() < 1e-12
-
-
-def test_temporal_efficient_takes_shares_too(rng):
-    logits = torch.randn(3, 2, 4, generator=rng, dtype=torch.float64)
-    labels = torch.tensor([1, 3])
-    shares = torch.nn.functional.one_hot(labels, 4).double()
-    assert temporal_efficient(logits, shares).item() == pytest.approx(temporal_efficient(logits, labels).item())
 
 
 X = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -87,24 +83,18 @@ def model(steps=3, **options):
     return SpikingClassifier(PoissonEncoder(steps), net)
 
 
-@each_row("soft", [False, True])
-def test_the_cross_entropy_after_so_many_steps(soft):
-    of = BatchLoss(made := model(), Method(label_smoothing=0.1), seed=4)
+@each_row("soft, steps, method", [(False, 2, {}), (True, 2, {}), (False, 3, {"loss": "tet", "tet_share": 0.2})])
+def test_the_loss_of_a_batch_after_so_many_steps(soft, steps, method):
+    method = Method(label_smoothing=0.1, **method)
+    of = BatchLoss(made := model(), method, seed=4)
     labels = torch.eye(5)[LABELS] if soft else LABELS
-    loss, right = of(X, labels, INDEX, draw=2, steps=2)
-    logits = made(X, seed=4, index=INDEX, draw=2, steps=2)
-    assert logits.any()
-    assert not torch.equal(logits, made(X, seed=4, draw=2, steps=2))
-    assert loss.item() == pytest.approx(cross_entropy(logits, labels, 0.1).item())
-    assert int(right) == int((logits.argmax(1) == LABELS).sum())
-
-
-def test_temporal_efficient_of_every_step():
-    of = BatchLoss(made := model(), Method(loss="tet", tet_share=0.2), seed=4)
-    loss, right = of(X, LABELS, INDEX, draw=2, steps=3)
-    each, _ = made.advance(X, steps=3, seed=4, index=INDEX, draw=2)
+    loss, right = of(X, labels, INDEX, draw=2, steps=steps)
+    each, _ = made.advance(X, steps=steps, seed=4, index=INDEX, draw=2)
     assert each[-1].any()
-    assert loss.item() == pytest.approx(temporal_efficient(each, LABELS, 0.2).item())
+    assert not torch.equal(each[-1], made(X, seed=4, draw=2, steps=steps))
+    tet = temporal_efficient(each, labels, 0.2, label_smoothing=0.1)
+    expected = tet if method.loss == "tet" else cross_entropy(each[-1], labels, 0.1)
+    assert loss.item() == pytest.approx(expected.item())
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from bntt.cli import main as cli
-from bntt.data import DataError
 from bntt.data.samples import DATASETS
 
 HERE = Path(__file__).parent
@@ -62,9 +61,3 @@ def test_it_is_listed_prepared_verified_shown_and_trained_on(stripes, tmp_path, 
         told = capsys.readouterr()
         assert [text for text in said if text not in told.out + told.err] == [], words
     assert json.loads((tmp_path / "runs" / "run" / "evaluation.json").read_text())["images"] == 10
-
-
-def test_what_is_missing_is_said_as_of_any_dataset(stripes):
-    (stripes / "test.txt").unlink()
-    with pytest.raises(DataError, match=r"test\.txt"):
-        DATASETS["stripes"].read(stripes, lambda done, total: None)
