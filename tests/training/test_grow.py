@@ -128,7 +128,7 @@ def test_a_table_that_is_computed_cannot_follow_and_is_refused_before_training(b
     register_parametrization(model.network.blocks["fc1"].norm, "gamma", torch.nn.Softplus())
     for refused in (
         lambda: Session(model, batches, epochs=2, method=method),
-        lambda: hold_from(model, 2),
+        lambda: hold_from(model, 2, session.optimizer),
         lambda: list(session.records()),
     ):
         with pytest.raises(ValueError, match="'gamma' of this ParametrizedBNTT"):

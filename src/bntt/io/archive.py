@@ -113,15 +113,12 @@ def _listed(sums: Mapping[str, str]) -> bytes:
     return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode("utf-8", "surrogateescape")
 
 
-def _parsed(content: bytes) -> dict[str, str]:
+def _sums(folder: Path) -> dict[str, str]:
     """Read checksums by name."""
+    try:
+        content = (folder / SUMS).read_bytes()
+    except OSError:
+        return {}
     lines = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
     pairs = (line.partition("  ") for line in lines)
     return {name: digest for digest, gap, name in pairs if gap}
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    try:
-        return _parsed((folder / SUMS).read_bytes())
-    except OSError:
-        return {}

@@ -36,12 +36,8 @@ class Checkpoint(NamedTuple):
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts."""
-    write_whole(path, sealed_checkpoint(tensors, facts))
-
-
-def sealed_checkpoint(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a checkpoint."""
-    return SEAL.sealed(pack(tensors, SEAL.notes(facts=json.dumps(facts, allow_nan=False))))
+    notes = SEAL.notes(facts=json.dumps(facts, allow_nan=False))
+    write_whole(path, SEAL.sealed(pack(tensors, notes)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

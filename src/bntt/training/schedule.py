@@ -185,11 +185,9 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 @torch.no_grad()
-def hold_from(
-    model: nn.Module, first: int, optimizer: optim.Optimizer | None = None, average: nn.Module | None = None
-) -> None:
+def hold_from(model: nn.Module, first: int, optimizer: optim.Optimizer, average: nn.Module | None = None) -> None:
     """Copy step ``first - 1`` of what every norm trains (γ, β, p, momentum) and of its statistics to all later ones."""
-    learned = set(model.parameters() if optimizer is None else stepped(optimizer))
+    learned = set(stepped(optimizer))
     pairs: Iterable[tuple[Any, Any]] = zip(model.modules(), (average or model).modules(), strict=True)
     for norm, twin in pairs:
         if not hasattr(norm, "step_tables"):
@@ -198,7 +196,7 @@ def hold_from(
             table, averaged = own_tensor(norm, name), own_tensor(twin, name)
             if isinstance(table, nn.Parameter) and not (table.requires_grad and table in learned):
                 continue
-            state = {} if optimizer is None else optimizer.state.get(table, {})
-            same = [value for value in state.values() if isinstance(value, Tensor) and value.shape == table.shape]
+            state = optimizer.state.get(table, {}).values()
+            same = [value for value in state if isinstance(value, Tensor) and value.shape == table.shape]
             for rows in (table, averaged, *same):
                 rows[first:] = rows[first - 1].clone()
