@@ -43,8 +43,8 @@ OPTIONS = [
     Mutation(
         "the norm is over what is not stepped, too",
         "training/session.py",
-        "names if optimizer is None else stepped(optimizer)",
-        "names",
+        "for one in stepped(optimizer)\n        if",
+        "for one in names\n        if",
         ("tests/training/test_fit.py",),
     ),
     Mutation(

@@ -28,14 +28,12 @@ from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, m
 Named = tuple[str, Tensor]
 
 
-def check_finite(
-    model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
-) -> Tensor:
+def check_finite(model: nn.Module, loss: Tensor, optimizer: optim.Optimizer, held: HeldStatistics) -> Tensor:
     """Return the norm of the gradients that are stepped; raise at the first place where anything is not finite."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     gradients = [
         (f"the gradient of {names.get(one, 'a parameter')}", one.grad)  # type: ignore[call-overload]
-        for one in (names if optimizer is None else stepped(optimizer))
+        for one in stepped(optimizer)
         if one.grad is not None
     ]
     others = list(_read(model, optimizer, held))
