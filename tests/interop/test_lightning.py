@@ -121,10 +121,9 @@ def test_statistics_of_foreign_parts_wait_for_the_update_as_ours(tmp_path):
 def test_a_loader_of_a_part_of_the_samples_is_refused(tmp_path):
     half = SampleLoader(fashion_mnist_bundled().test, 100, share=(0, 2))
     for train, held_out in ((half, None), (loader(), half)):
-        with pytest.raises(ValueError, match="share"):
-            Data(train, held_out).val_dataloader(), Data(train, held_out).train_dataloader()
-        with pytest.raises(ValueError, match="share"):
-            trainer(tmp_path, 1, num_sanity_val_steps=0).fit(Module(model()), train, held_out)
+        for given in ((Data(train, held_out),), (train, held_out)):
+            with pytest.raises(ValueError, match="share"):
+                trainer(tmp_path, 1, num_sanity_val_steps=0).fit(Module(model()), *given)
 
 
 @each_row(

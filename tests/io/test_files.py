@@ -119,7 +119,7 @@ def test_json_is_read_as_it_was_written_or_refused(tmp_path):
     for content in (b"{", b"\xff", b"[1]", b"[" * 100_000, b'{"a":' * 100_000, b""):
         path.write_bytes(content)
         assert find_object(path) is None, content
-    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [2]}) == {"a.b.c": 1, "e": [2]}
+    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [2]}, "/") == {"a/b/c": 1, "e": [2]}
 
 
 def loss_of(values):

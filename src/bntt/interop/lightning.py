@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning
@@ -10,7 +9,7 @@ from torch import Tensor, optim
 
 from bntt.data import Batch, SampleLoader
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
+from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.norms import HeldStatistics, hold_statistics
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, cross_entropy, hits
@@ -104,8 +103,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def on_train_start(self) -> None:
         """Forget batches of a fit that was interrupted before their update; refuse to resume inside an epoch."""
         self._held.clear()
-        given = self.trainer.val_dataloaders or []
-        for loader in (self.trainer.train_dataloader, *(given if isinstance(given, list) else [given])):
+        for loader in (self.trainer.train_dataloader, *self._validation()):
             check_share(loader, Processes())
         if self.trainer.fit_loop.restarted_mid_epoch:
             raise ValueError(
@@ -120,8 +118,11 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
             loader.begin_at(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
-        """Restart the numbering of validation samples; validation may be in the middle of an epoch."""
+        """Restart the numbering of validation samples, in draw 0; validation may be in the middle of an epoch."""
         self._seen["validation"] = 0
+        for loader in self._validation():
+            if isinstance(loader, SampleLoader):
+                loader.begin_at(0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rates of the update that this batch belongs to."""
@@ -143,6 +144,10 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         for gradient in (one.grad for one in stepped(optimizer) if one.grad is not None):
             gradient.mul_(batches[0][0] / whole)
 
+    def _validation(self) -> list[Any]:
+        given = self.trainer.val_dataloaders or []
+        return given if isinstance(given, list) else [given]
+
     def _samples(self, batch: Any, part: str) -> Samples:
         if isinstance(batch, Batch):
             return batch.inputs, batch.labels, batch.indices
@@ -152,23 +157,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         return inputs, labels, index + first
 
 
-class Draws:
-    """One of our loaders as an iterable with a length, which asks ``draw()`` for the draw of its next pass."""
-
-    def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
-        check_share(loader, Processes())
-        self.loader, self.draw = loader, draw
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        draw = self.draw()  # at the first batch, when a resume is known
-        yield from (Batch(*one) for one in self.loader.epoch(draw))
-
-
 class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types without the peer
-    """Loaders for a Trainer: a ``SampleLoader``'s order and augmentation follow the epoch, also after a resume.
+    """Loaders for a Trainer; with a :class:`Module`, a ``SampleLoader``'s order and augmentation follow the epoch.
 
     Args:
         train, validation: ``bntt.data.SampleLoader``, or any iterable of ``(inputs, labels)``.
@@ -180,12 +170,8 @@ class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types with
 
     def train_dataloader(self) -> Any:
         """Return the training loader."""
-        if isinstance(self.train, EpochLoader):
-            return Draws(self.train, lambda: int(self.trainer.current_epoch))
         return self.train
 
     def val_dataloader(self) -> Any:
-        """Return the validation loader, always in draw 0; without one, an empty list: Lightning then skips it."""
-        if isinstance(self.validation, EpochLoader):
-            return Draws(self.validation, lambda: 0)
+        """Return the validation loader; without one, an empty list: Lightning then skips it."""
         return [] if self.validation is None else self.validation

@@ -140,12 +140,12 @@ def write_json_lines(path: Path, rows: list[Any]) -> None:
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
-def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten nested objects into one, with their keys joined by dots."""
+def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+    """Flatten nested objects into one, with their keys joined."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        inner = flatten(value) if isinstance(value, dict) else None
-        found |= {key: value} if inner is None else {f"{key}.{name}": one for name, one in inner.items()}
+        inner = flatten(value, separator) if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}{separator}{name}": one for name, one in inner.items()}
     return found
 
 
