@@ -210,22 +210,17 @@ def balance(
     >>> list(thresholds), thresholds["fc1"] == network.blocks["fc1"].lif.neuron.threshold
     (['fc1', 'fc2'], True)
     """
-    return dict(balancing(network, encoder, batches, scale=scale, seed=seed, draw=draw, progress=progress))
+    if not 0 < scale < math.inf:
+        raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
+    found = {name: scale * most for name, most in balancing(network, encoder, batches, progress, seed=seed, draw=draw)}
+    set_thresholds(network, found, biases=True)
+    return found
 
 
 def balancing(
-    network: SpikingNetwork,
-    encoder: Encoder,
-    batches: Loader,
-    *,
-    scale: float = 1.0,
-    seed: int = 0,
-    draw: int = BALANCING,
-    progress: Callable[[int], None] = lambda samples: None,
+    network: SpikingNetwork, encoder: Encoder, batches: Loader, progress: Callable[[int], None], **noise: int
 ) -> Iterator[tuple[str, float]]:
-    """Yield what :func:`balance` returns as it is found; the network gets the thresholds at the end."""
-    if not 0 < scale < math.inf:
-        raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
+    """Set the threshold of one layer after another, and yield each as it is found."""
     check_network(network, "balance")
     check_share(batches, Processes())
     for name, block in network.blocks.items():
@@ -237,14 +232,13 @@ def balancing(
         for name, block in network.blocks.items():
             up_to = SpikingNetwork(before, _Largest(block.synapse), compute=network.compute).eval()  # type: ignore[arg-type]
             before[name], model = block, SpikingClassifier(encoder, up_to)
-            largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
+            largest = _largest(model, batches, {"draw": BALANCING, **noise}, progress)
             if not 0 < largest < math.inf:
                 why = "the ANN's layer is dead" if largest <= 0 else "weights or samples are not finite, or too large"
                 raise ValueError(f"the largest weighted input of layer {name!r} is {largest:.4g}: {why}")
             thresholds[name] = largest
             set_thresholds(network, thresholds, biases=True)
-            yield name, scale * largest
-    set_thresholds(network, {name: scale * largest for name, largest in thresholds.items()}, biases=True)
+            yield name, largest
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.io.checkpoint import state_digest
@@ -80,14 +80,6 @@ class Distillation:
     def __repr__(self) -> str:
         """Name share, temperature and the teacher's weights: a training is resumed with these only."""
         return f"Distillation(share={self.share}, temperature={self.temperature}, teacher {self._weights[:12]})"
-
-    def mixed(
-        self, loss: Tensor, logits: Float[Tensor, "B K"], inputs: Tensor, index: Integer[Tensor, " B"], **noise: int
-    ) -> Tensor:
-        """Return the method's loss of a batch, mixed with the distance of its logits from the teacher's answers."""
-        with torch.no_grad():
-            answers = self.teacher.to(logits.device)(inputs, index=index, **noise)
-        return (1 - self.share) * loss + self.share * distilled(logits, answers, self.temperature)
 
 
 Loss = Callable[[Tensor, Tensor], Tensor] | Distillation
@@ -215,7 +207,9 @@ class BatchLoss(nn.Module):
                 check_labels(logits, labels)
                 loss = own(logits, labels)
         if isinstance(own, Distillation):
-            loss = own.mixed(loss, logits, inputs, index, seed=self.seed, draw=draw)
+            with torch.no_grad():
+                answers = own.teacher.to(logits.device)(inputs, index=index, seed=self.seed, draw=draw)
+            loss = (1 - own.share) * loss + own.share * distilled(logits, answers, own.temperature)
         return loss, hits(logits.detach(), labels).sum()
 
 
