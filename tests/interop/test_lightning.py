@@ -54,7 +54,8 @@ def test_the_same_updates_as_ours_resumed_or_not(tmp_path):
     module = Module(model().eval(), METHOD)  # a network in evaluation mode is trained as any other
     keep = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
     whole = trainer(tmp_path, 2, callbacks=[keep])
-    whole.fit(module, Data(loader(), loader()))
+    whole.fit(module, Data(loader(), held_out := loader()))
+    assert torch.equal(next(iter(held_out)).indices, next(held_out.epoch(1)).indices)  # validated in draw 0 alone
     assert same(module.model, ours)
     assert {"train_loss", "val_loss", "val_accuracy", "train_accuracy"} <= whole.callback_metrics.keys()
     for bare in (False, True):

@@ -5,7 +5,7 @@ import torch
 from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.models import mlp
-from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
+from bntt.nn import FrameEncoder, SpikingClassifier, TemporalNorm
 from bntt.training import EpochRecord, Method, Session, updates
 from bntt.training.schedule import hold_from, steps_in
 from tests.rows import each_row
@@ -77,7 +77,7 @@ def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
             assert torch.equal(table[2:], was[key][1:2].expand_as(table[2:])), key
 
 
-@each_row("norm", NORMS)
+@each_row("norm", ["bntt", "bntt-beta", "bn", "bn-pooled", "tebn", "none"])
 def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
     """As a training whose samples end there; later rows see decay and no gradient, and no statistics."""
     grown, short = built(norm), built(norm)

@@ -5,7 +5,6 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import nn
 
 from bntt import fit
 from bntt.analysis import evaluate
@@ -32,16 +31,6 @@ class Unheard(Processes):
     """One of two that hears nothing of the other."""
 
     count = 2
-
-
-def test_alone_there_is_nobody_to_ask():
-    alone, layer = Processes(), nn.Identity()
-    assert (alone.is_rank0, alone.device, alone.reduce) == (True, "cpu", None)
-    assert alone.wrap_ddp(layer, all_learn=True) is layer
-    with alone.no_sync(layer):
-        pass
-    with pytest.raises(ValueError, match="why"):
-        alone.on_rank0(lambda: int("why"))
 
 
 def test_numbers_are_those_of_all():

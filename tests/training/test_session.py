@@ -135,12 +135,12 @@ def test_a_jump_of_the_loss_names_its_samples():
             seen.append(record)
             if record.jumped:
                 break
-            if len(seen) == 70:
+            if len(seen) == 55:
                 with torch.no_grad():
                     one.model.network.readout.synapse.weight.mul_(1000)
-    assert len(seen) == 71
-    assert len(seen[70].jumped) == 10
-    assert set(seen[70].jumped) < set(range(30))
+    assert len(seen) == 56
+    assert len(seen[55].jumped) == 10
+    assert set(seen[55].jumped) < set(range(30))
 
 
 def sites(model, optimizer):

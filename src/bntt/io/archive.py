@@ -32,7 +32,9 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it."""
     payload = _compressed(files)
     write_whole(path, payload)
-    write_whole(path.parent / SUMS, _listed(_sums(path.parent) | {path.name: digest_of_bytes(payload)}))
+    sums = _sums(path.parent) | {path.name: digest_of_bytes(payload)}
+    listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    write_whole(path.parent / SUMS, listed.encode("utf-8", "surrogateescape"))
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -107,10 +109,6 @@ def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
             if content is None or not _is_inside(member.name) or left < 0:
                 raise CheckpointError(f"{path} holds {member.name!r}, which no archive of results has: fetch it again")
             yield str(PurePosixPath(member.name)), content.read()
-
-
-def _listed(sums: Mapping[str, str]) -> bytes:
-    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode("utf-8", "surrogateescape")
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -120,9 +120,9 @@ def test_the_model_is_asked_for_some_steps_at_a_time(ann, images):
             asked.append(len(call["steps"]))
             return super().spikes(x, **call)
 
-    balance(convert(ann), Watched(103), pairs(images))
+    balance(convert(ann), Watched(13), pairs(images))
     assert max(asked) == 5
-    assert sum(asked) == 103 * len(ann.blocks)
+    assert sum(asked) == 13 * len(ann.blocks)
 
 
 @pytest.mark.slow
