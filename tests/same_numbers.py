@@ -43,7 +43,7 @@ for name, arguments in calls.items():
     try:
         arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
         result = bntt.measure(name.split()[0], run, **arguments)
-        named = {key: one.metric for key, one in named_metrics().items() if one.kind == name.split()[0]}
+        named = {key: one for key, (kind, one) in named_metrics().items() if kind == name.split()[0]}
         metrics = {key: read(metric, result) for key, metric in named.items()}
         found[name] = {"json": result.to_json(), "csv": [dict(row) for row in result.rows()], "metrics": metrics}
     except Exception as error:

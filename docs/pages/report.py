@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bntt.studies.report import html_of, page_of
+from bntt.studies.report import html_of, subjects_of
 from bntt.studies.study_result import write_results
 from pages.claims import recomputed
 
@@ -14,4 +14,4 @@ def page() -> str:
     """Make the whole of report.html."""
     with TemporaryDirectory() as folder:
         written = write_results(recomputed(), Path(folder))
-        return html_of(page_of([path.parent for path in written]))
+        return html_of(subjects_of([path.parent for path in written]))

@@ -70,7 +70,7 @@ def test_a_study_may_ask_for_it_and_a_report_shows_it(drill, run):
     kept = json.loads((run.path / "drill.json").read_text())
     found = StartResult(only.starts[0], "done", numbers={"mine": kept})
     assert found.record("mine").largest == kept["largest"]
-    assert metric_of("drill").metric.read(found.record("mine"), None) == kept["largest"]["conv1"]
+    assert metric_of("drill")[1].read(found.record("mine"), None) == kept["largest"]["conv1"]
     assert "Drill" in [section.title for section in sections_of(run.path)]
 
 

@@ -169,12 +169,12 @@ USUAL = {"retiming": {"steps": 4}}
 @each_row("name", NUMBERS)
 def test_numbers_of_kept_files(name):
     name, at = name if isinstance(name, tuple) else (name, None)
-    found = metric_of(name)
-    file = "gradients" if name.startswith("gradient") else found.kind  # older stability has none that count
-    record = measure_from(found.kind, USUAL.get(found.kind, {})).read(written(file))
+    kind, metric = metric_of(name)
+    file = "gradients" if name.startswith("gradient") else kind  # older stability has none that count
+    record = measure_from(kind, USUAL.get(kind, {})).read(written(file))
     expected = NUMBERS[name if at is None else (name, at)]
-    assert found.metric.read(record, at) == (None if expected is None else pytest.approx(expected, rel=1e-12))
-    assert found.metric.placed == (at is not None)
+    assert metric.read(record, at) == (None if expected is None else pytest.approx(expected, rel=1e-12))
+    assert metric.placed == (at is not None)
 
 
 def test_every_name_has_its_number():

@@ -30,7 +30,7 @@ def report(
     from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report import find_subjects, page_of, save_page
+    from bntt.studies.report import find_subjects, save_page, subjects_of
 
     out = out or (paths[0] if len(paths) == 1 else Path()) / "report.html"
     if out.is_dir():
@@ -41,12 +41,12 @@ def report(
         )
     check_folders(out.parent)
     folders = find_subjects(paths)
-    page = page_of(folders)
-    save_page(page, out)
-    gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
+    subjects = subjects_of(folders)
+    save_page(subjects, out)
+    gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in subjects)
     if gaps:
         console.line(f"{plural(gaps, 'gap')}: each is marked on the page where it belongs")
-    console.line(f"runs and studies: {len(page.subjects)}, {out.stat().st_size / 1024:,.0f} KiB")
+    console.line(f"runs and studies: {len(subjects)}, {out.stat().st_size / 1024:,.0f} KiB")
     console.line(f"written: {out}")
 
 

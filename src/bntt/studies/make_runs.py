@@ -21,17 +21,16 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from bntt.analysis.result import checked_arguments
 from bntt.io.files import find_object, read_json, write_json, write_whole
 from bntt.runs.environment import environment
 from bntt.runs.identity import rules_facts
-from bntt.runs.measure import get_measurement, measure
+from bntt.runs.measure import measure
 from bntt.runs.parts import LOADED, parts_facts
 from bntt.runs.recipe.build import build_data, facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.requests import Requests
-from bntt.studies.measures import Measure
+from bntt.studies.measures import Measure, measure_from
 from bntt.studies.plan import WorkItem
 from bntt.studies.pool import NAMED_KEYS, KeptRun, kept_run, lacking
 
@@ -88,8 +87,8 @@ class Task:
     trained: bool
     weights: bool
     """True if another start begins with its weights."""
-    measures: tuple[tuple[str, str, dict[str, Any]], ...]
-    """Kind, measurement and arguments of every measure."""
+    measures: tuple[tuple[str, dict[str, Any]], ...]
+    """Kind and arguments of every measure."""
     device: str
     parts: tuple[str, ...]
     """What the user named by ``--with``."""
@@ -114,7 +113,7 @@ class Ended:
 
 def task_of(item: WorkItem, pool: Path, device: str) -> Task:
     """Describe the work of an item."""
-    measures = tuple((one.kind, one.measurement.name, asdict(one.arguments)) for one in item.measures.values())
+    measures = tuple((one.kind, asdict(one.arguments)) for one in item.measures.values())
     parts, recipe = tuple(part.source for part in LOADED), dump_recipe(item.begun(pool))
     run = str(pool.resolve() / item.place)
     return Task(item.called, run, recipe, item.start.trained, item.weights, measures, device, parts)
@@ -209,12 +208,10 @@ def _forwarding(requests: Requests, stopping: Callable[[], None]) -> Iterator[No
 def make_run(task: Task, train: Callable[[Path, str, Path, str], None]) -> bool:
     """Make what a task's directory lacks, in this process; return True if it trained, or went on training."""
     run = Path(task.run)
-    file, measures = run.parent / "recipes" / f"{run.name}.toml", list[Measure]()
+    file = run.parent / "recipes" / f"{run.name}.toml"
     write_whole(file, task.recipe.encode())
     recipe = load_recipe(file)
-    for kind, name, arguments in task.measures:
-        measurement = get_measurement(name)
-        measures.append(Measure(kind, measurement, checked_arguments(measurement.arguments, arguments)))
+    measures = [measure_from(kind, arguments) for kind, arguments in task.measures]
     there = whole_run(run)
     missing = lacking(there, measures) if there else measures
     trains = task.trained and (there is None or (not there.has_weights and bool(missing or task.weights)))

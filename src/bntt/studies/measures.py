@@ -7,8 +7,8 @@ record states the same arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -21,15 +21,6 @@ from bntt.runs.measure import get_measurement
 Values = Mapping[str, Any]
 EVALUATE = "evaluate"
 """Measurement that ends every training, so that no study asks for it."""
-
-
-@dataclass(frozen=True)
-class StudyKind:
-    """Measurement under a study's name, where its terms or usual arguments differ from the command line's."""
-
-    measurement: str
-    defaults: Values = field(default_factory=dict)
-    translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row
 
 
 def _translate_attack(row: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +36,17 @@ def _translate_retiming(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"longer": row.get("longer") or None}
 
 
-KINDS: dict[str, StudyKind] = {
-    "retiming": StudyKind("evaluate", {}, _translate_retiming),
-    "robust": StudyKind("robust", {"sigmas": [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0], "images": 1000, "draws": 3}),
-    "attack": StudyKind("attack", {"eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, _translate_attack),
-    "stability": StudyKind("stability", {"rates": [0.03, 0.3, 3.0], "starts": 1}),
+KINDS: dict[str, Values] = {
+    "retiming": {},
+    "robust": {"sigmas": [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0], "images": 1000, "draws": 3},
+    "attack": {"eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16},
+    "stability": {"rates": [0.03, 0.3, 3.0], "starts": 1},
 }
-"""Kinds with their own terms; others are called as on the command line, with their default arguments."""
+"""Usual arguments of kinds that have their own; others are called as on the command line, with its defaults."""
+TRANSLATE = {"retiming": _translate_retiming, "attack": _translate_attack}
+"""Functions that put a study's terms into those of the command line."""
+RETIMING = "retiming"
+"""Kind of an evaluation at another number of steps."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ class Measure:
 
     def takes(self, facts: Facts) -> bool:
         """Return True if a network with these facts has the numbers."""
-        if self.kind == "retiming" and self.arguments.num_steps is not None and facts.is_ann:  # it has one step
+        if self.kind == RETIMING and self.arguments.num_steps is not None and facts.is_ann:  # it has one step
             return False
         return not self.measurement.refusal(facts, self.arguments)
 
@@ -114,9 +109,9 @@ class Measure:
 
 def measure_from(kind: str, row: Values) -> Measure:
     """Make a measure from a table of a study."""
-    known = KINDS.get(kind, StudyKind(kind))
-    measurement = get_measurement(known.measurement)
-    asked = checked_arguments(measurement.arguments, known.translate(dict(known.defaults) | dict(row)))
+    measurement = get_measurement(EVALUATE if kind == RETIMING else kind)
+    words = {**KINDS.get(kind, {}), **row}
+    asked = checked_arguments(measurement.arguments, TRANSLATE.get(kind, dict)(words))
     if getattr(asked, "exit", False):
         raise ArgumentError(
             "exit: another exit may be chosen later, and kept numbers would not tell; accuracy at the exit is "
@@ -125,28 +120,15 @@ def measure_from(kind: str, row: Values) -> Measure:
     return Measure(kind, measurement, asked)
 
 
-RETIMED = {"retimed-accuracy"}
-"""Evaluation results at another number of steps, which studies treat as a separate measurement."""
-
-
-@dataclass(frozen=True)
-class StudyMetric:
-    """Metric with one number per start."""
-
-    kind: str
-    """Measurement that it is read from, by its name in studies."""
-    metric: Metric
-
-
-def named_metrics() -> Mapping[str, StudyMetric]:
-    """Return every named number."""
+def named_metrics() -> Mapping[str, tuple[str, Metric]]:
+    """Return every named number, with the measurement that it is read from, by its name in studies."""
     return _metrics_of(tuple(MEASUREMENTS.values()))
 
 
 @cache
-def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, StudyMetric]:
+def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, tuple[str, Metric]]:
     return {
-        name: StudyMetric("retiming" if name in RETIMED else measurement.name, metric)
+        name: (RETIMING if name == "retimed-accuracy" else measurement.name, metric)
         for measurement in measurements
         for name, metric in measurement.record.metrics().items()
     }
@@ -158,9 +140,9 @@ def is_metric(name: str) -> bool:
     return name in named_metrics() or bool(path and kind in (*MEASUREMENTS, *KINDS))
 
 
-def metric_of(name: str) -> StudyMetric:
-    """Find a number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``."""
+def metric_of(name: str) -> tuple[str, Metric]:
+    """Find a number and its measurement, by name or by measurement and path: ``activity.layers.conv1.peak_step``."""
     if found := named_metrics().get(name):
         return found
     kind, _, path = name.partition(".")
-    return StudyMetric(kind, Metric(name, "", lambda found, at: at_path(found.to_json(), path), digits=3))
+    return kind, Metric(name, "", lambda found, at: at_path(found.to_json(), path), digits=3)

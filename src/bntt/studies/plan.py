@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bntt.data.samples import DATASETS
+from bntt.io.archive import packed_place
 from bntt.io.errors import DataError
 from bntt.io.files import last_name, names_in
 from bntt.runs.directory import RunDirectory
@@ -276,7 +277,7 @@ def _fault(item: WorkItem, run: KeptRun, seen: dict[str, Mapping[str, str]]) -> 
         return run.fault
     if item.sums is not None and run.data != item.sums:
         return "was made with other data"
-    if item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and not run.is_packed:
+    if item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and packed_place(run.path) is None:
         return "may be of other data, and the data to compare with is not here"
     if (source := item.recipe.init.run) and began_with_others(run.evaluation, RunDirectory(Path(source))):
         return f"began with other weights than {source} has"

@@ -90,11 +90,6 @@ class KeptRun:
         return self.path.name == directory_name(self.path.name.rpartition("-")[0], self.identity, self.data)
 
     @property
-    def is_packed(self) -> bool:
-        """True if it comes from an archive of results, whose checksum stands for its data as well."""
-        return packed_place(self.path) is not None
-
-    @property
     def place(self) -> Path:
         """Folder that it lies in, or lay in before it was packed, for messages and results."""
         return packed_place(self.path) or self.path
@@ -227,19 +222,15 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
 
 def data_checksums(recipe: Recipe) -> Mapping[str, str] | None:
     """Return the checksums of a recipe's data if it is here and prepared; None otherwise."""
-    manifest = manifest_here(recipe)
-    return None if manifest is None else checksums(manifest, recipe.data.order)
-
-
-def manifest_here(recipe: Recipe) -> Manifest | None:
-    """Return what a recipe's data holds if it is here and prepared; None otherwise."""
     name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
     dataset = DATASETS[name]
     if dataset.make:
-        return manifest_of(dataset.make()._asdict(), name)
-    if "root" in dataset.needs and root is None:
+        manifest: Manifest | None = manifest_of(dataset.make()._asdict(), name)
+    elif "root" in dataset.needs and root is None:
         return None
-    return read_manifest(prepared_folder(name, root, framing_of(recipe)))
+    else:
+        manifest = read_manifest(prepared_folder(name, root, framing_of(recipe)))
+    return None if manifest is None else checksums(manifest, recipe.data.order)
 
 
 def choose(runs: Sequence[KeptRun], measures: Iterable[Measure], *, weights: bool = False) -> KeptRun | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field, TypeAdapter, ValidationError
@@ -350,15 +350,6 @@ PLACES = (Path("runs"), Path("studies"))
 """Folders that a report searches by default: results of ``bntt train`` and ``bntt study``."""
 
 
-class Page(NamedTuple):
-    """Page of one subject, or of several with an index."""
-
-    title: str
-    subjects: tuple[Subject, ...]
-    overview: tuple[Table, ...] = ()
-    """Tables of a page of several subjects: one of each kind."""
-
-
 def is_study(folder: Path) -> bool:
     """Return True if the folder holds a study's result."""
     return (folder / RESULT).is_file()
@@ -395,17 +386,19 @@ def subjects_in(root: Path) -> Iterator[Path]:
         names[:] = sorted(name for name in names if not name.startswith("."))
 
 
-def page_of(folders: Sequence[Path]) -> Page:
-    """Make the page of these runs and studies; with several, an index comes before them."""
+def subjects_of(folders: Sequence[Path]) -> list[Subject]:
+    """Read these runs and studies."""
     names = Counter(folder.resolve().name for folder in folders)  # runs of one name are told apart by their places
     titles = [f"{folder.name} ({folder})" if names[folder.resolve().name] > 1 else "" for folder in folders]
-    subjects = [
+    return [
         study_subject(folder) if is_study(folder) else run_subject(folder, title)
         for folder, title in zip(folders, titles, strict=True)
     ]
-    if len(subjects) == 1:
-        return Page(subjects[0].title, (subjects[0],))
-    overview = []
+
+
+def overview_of(subjects: Sequence[Subject]) -> list[Table]:
+    """Tabulate the subjects of a page, one table of each kind."""
+    overview = list[Table]()
     for kind, columns, caption in (
         ("study", STUDY_COLUMNS, "Studies, with their verdicts on claims"),
         ("run", RUN_COLUMNS, "Runs, one start each: test accuracy, with the interval for the images"),
@@ -414,7 +407,7 @@ def page_of(folders: Sequence[Path]) -> Page:
         numbered = [(n, one.compared) for n, one in enumerate(subjects, 1) if one.kind == kind]
         rows = tuple((replace(row[0], link=anchor(n)), *row[1:]) for n, row in numbered)
         overview += [Table(caption, columns, rows)] * bool(rows)
-    return Page("Results", tuple(subjects), tuple(overview))
+    return overview
 
 
 def anchor(subject: int, section: int = 0) -> str:
@@ -432,15 +425,18 @@ def numeric(table: Table) -> list[bool]:
     ]
 
 
-def html_of(page: Page) -> str:
-    """Return the whole file."""
+def html_of(subjects: Sequence[Subject]) -> str:
+    """Return the whole file: of one subject, or of several with an index before them."""
     loader = PackageLoader("bntt.studies", "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "sha256": sha256}
     environment.globals |= {"on_shared_scales": on_shared_scales}
-    whole = environment.get_template("page.html").render(page=page, pictures=Pictures(), version=__version__)
+    overview = overview_of(subjects) if len(subjects) > 1 else []
+    whole = environment.get_template("page.html").render(
+        subjects=subjects, overview=overview, pictures=Pictures(), version=__version__
+    )
     return whole.translate(HIDDEN)
 
 
@@ -449,7 +445,7 @@ def sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def save_page(page: Page, path: Path) -> None:
+def save_page(subjects: Sequence[Subject], path: Path) -> None:
     """Write the page whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, html_of(page).encode())
+    write_whole(path, html_of(subjects).encode())

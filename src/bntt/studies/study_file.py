@@ -118,12 +118,12 @@ class Column(TomlTable):
     @property
     def number(self) -> Metric:
         """Return what it shows of a start."""
-        return metric_of(self.metric).metric
+        return metric_of(self.metric)[1]
 
     @property
     def source(self) -> str:
         """Return the name of the measure that it is read from."""
-        return self.measure or metric_of(self.metric).kind
+        return self.measure or metric_of(self.metric)[0]
 
 
 class FigureSpec(TomlTable):
@@ -250,7 +250,7 @@ def _faults(study: Study) -> Iterator[str]:
         where = f"table {column.key}"
         if not is_metric(column.metric):
             yield from _unknown(f"{where}.metric", [column.metric], named_metrics())
-        yield from _faults_of_source(study, column.source, [metric_of(column.metric).kind], where)
+        yield from _faults_of_source(study, column.source, [metric_of(column.metric)[0]], where)
         yield from _unknown(f"{where}.minus, a column before it", [column.minus], keys[:place])
         if column.number.placed != (column.at is not None):
             yield f"{where}.at: {'is missing' if column.number.placed else f'{column.metric} is read at no place'}"

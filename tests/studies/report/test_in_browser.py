@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bntt.studies.report import page_of, save_page
+from bntt.studies.report import save_page, subjects_of
 from tests.evidence import RESULTS
 from tests.studies.report.browser import CHROMIUM, Browser
 from tests.studies.report.results import write_run, write_study
@@ -39,7 +39,7 @@ def pages(tmp_path_factory):
     root = tmp_path_factory.mktemp("pages")
     several = [write_study(root / "study"), write_run(root / "a"), write_run(root / "b", "bn", 7)]
     for name, folders in {"run": [RESULTS / "cifar10-small-bd63a9e48c3d"], "several": several}.items():
-        save_page(page_of(folders), root / f"{name}.html")
+        save_page(subjects_of(folders), root / f"{name}.html")
     return root
 
 

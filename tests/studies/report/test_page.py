@@ -15,9 +15,10 @@ from bntt.studies.report import (
     find_subjects,
     html_of,
     numeric,
-    page_of,
+    overview_of,
     save_page,
     subjects_in,
+    subjects_of,
 )
 from tests.evidence import RESULTS
 from tests.studies.report.results import study, write_run, write_study
@@ -70,7 +71,7 @@ def several(tmp_path_factory):
 @pytest.fixture(scope="module", params=["run", "study", "several"])
 def text(request, several):
     folders = {"run": [RESULTS / "cifar10-small-bd63a9e48c3d"], "study": several[:1], "several": several}[request.param]
-    return html_of(page_of(folders))
+    return html_of(subjects_of(folders))
 
 
 def test_it_is_whole_and_has_the_landmarks_of_a_page(text):
@@ -120,8 +121,8 @@ def test_nothing_is_from_elsewhere(text):
 
 
 def test_the_same_results_are_the_same_bytes(several, tmp_path):
-    save_page(page_of(several), tmp_path / "new" / "a.html")
-    save_page(page_of(several), tmp_path / "b.html")
+    save_page(subjects_of(several), tmp_path / "new" / "a.html")
+    save_page(subjects_of(several), tmp_path / "b.html")
     assert (tmp_path / "new" / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert {path.name for path in tmp_path.rglob("*")} == {"new", "a.html", "b.html"}
 
@@ -151,7 +152,7 @@ def test_what_files_say_is_text_and_nothing_else(tmp_path):
         path.write_text(json.dumps(held))
     quoted = json.dumps(HOSTILE).replace("\\u202e", "")
     (run / "recipe.toml").write_text(f"notes = {quoted}\n[network]\nname = {quoted}\n{quoted} = {quoted}\n")
-    text = html_of(page_of([folder, run]))
+    text = html_of(subjects_of([folder, run]))
     page = Reader(text)
     assert not page.all("script")
     assert {tag for tag, _ in page.elements} <= TAGS
@@ -162,8 +163,7 @@ def test_what_files_say_is_text_and_nothing_else(tmp_path):
 
 
 def test_an_index_names_all_and_leads_to_each(several):
-    page = page_of(several)
-    studies, runs, measurements = page.overview
+    studies, runs, measurements = overview_of(subjects_of(several))
     assert [row[0].link for row in (*studies.rows, *runs.rows, *measurements.rows)] == ["s1", "s2", "s3", "s4"]
     assert [row[6].text for row in runs.rows] == ["40.0%", "41.0%"]
 
@@ -171,10 +171,10 @@ def test_an_index_names_all_and_leads_to_each(several):
 def test_runs_of_one_name_are_told_apart_by_their_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = [write_run(tmp_path / name) for name in ("a/demo", "b/demo", "a/other")]
-    page = page_of([folder.relative_to(tmp_path) for folder in made])
+    subjects = subjects_of([folder.relative_to(tmp_path) for folder in made])
     titles = ["demo (a/demo)", "demo (b/demo)", "other"]
-    assert [one.title for one in page.subjects] == titles
-    assert [row[0].text for row in page.overview[0].rows] == titles
+    assert [one.title for one in subjects] == titles
+    assert [row[0].text for row in overview_of(subjects)[0].rows] == titles
 
 
 def test_columns_of_numbers_are_told_from_words():
@@ -186,10 +186,10 @@ def test_columns_of_numbers_are_told_from_words():
 
 def test_weights_are_not_opened(tmp_path):
     run = write_run(tmp_path / "run")
-    without = html_of(page_of([run]))
+    without = html_of(subjects_of([run]))
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "best.safetensors").write_bytes(b"no weights")
-    assert html_of(page_of([run])) == without
+    assert html_of(subjects_of([run])) == without
 
 
 @pytest.fixture
