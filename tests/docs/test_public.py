@@ -73,31 +73,6 @@ def test_old_names_work_and_warn_and_the_migration_page_has_them():
         bntt.data.imageloader  # noqa: B018
 
 
-def undocumented(x: int, y: int) -> int:
-    """Return x, with
-    y.
-    """
-    return x
-
-
-class Bare:
-    """A class.
-
-    >>> Bare(1)
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def grow(self) -> None:
-        self.size += 1
-
-
-def test_what_is_missing_is_named():
-    assert lacks(undocumented) == ["a summary of one line", "an example", "Args: x", "Args: y"]
-    assert lacks(Bare) == ["grow: a docstring", "Args: size"]
-
-
 @pytest.mark.parametrize("kinds", [NORMS, SURROGATES, FIRE_RULES], ids=lambda kinds: kinds.kind)
 def test_every_method_names_its_source(kinds):
     words = {name: getattr(one, "build", one).__doc__ for name, one in kinds.items()}

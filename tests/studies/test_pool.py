@@ -45,10 +45,6 @@ def test_a_run_is_also_the_ann_that_it_begins_with():
     assert identity(small("convert.scale=0.5")) == identity(small()), "nothing is converted"
 
 
-def test_a_recipe_that_was_written_out_is_the_same(tmp_path):
-    assert kept_run(keep(tmp_path / "a", small("seed=3"))).identity == identity(small("seed=3"))
-
-
 def test_what_is_no_complete_run_is_passed_over(tmp_path):
     for name, spoil in {
         "no-evaluation": lambda run: (run / "evaluation.json").unlink(),
@@ -190,11 +186,6 @@ def test_numbers_are_those_of_studies_before_those_of_verbs(tmp_path):
     numbers = measured_values(kept_run(place), {"mine": measure, "noise": measure_from("robust", {})})
     assert numbers.keys() == {"evaluate", "mine"}
     assert numbers["mine"] == {"n": 2}
-
-
-def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):
-    assert kept_run(keep(tmp_path / "a", small())).fault == ""
-    assert "other numbers" in kept_run(keep(tmp_path / "b", small(), numerics=0)).fault
 
 
 def test_checksums_of_data(tmp_path, monkeypatch):

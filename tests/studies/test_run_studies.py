@@ -57,14 +57,6 @@ def test_a_failed_start_is_told_and_the_others_stand(places):
     assert result.found["tab", 0].why == "numbers are not finite"
 
 
-def test_two_studies_share_what_they_have_in_common(places):
-    more = of_runs({"name": "mine", "small": {"seeds": [1]}})
-    planned, (one, other) = done(places, study(), more)
-    assert len(planned.items) == 4
-    assert one.found["bntt", 1].kept.path == other.found["mine", 1].kept.path
-    assert planned.left() == []
-
-
 def test_each_study_takes_the_run_of_a_start_that_has_its_measures(places, tmp_path):
     """As `energy` and `table-1`, which ask other things of one ANN: kept twice, measured once each."""
     here = Folders(places.pool, (tmp_path / "kept",), places.out)

@@ -30,12 +30,6 @@ def with_activity(run):
     return run
 
 
-def test_with_nothing_there_all_is_made(pool):
-    found = items()
-    assert [action for action, *_ in decided(found, pool)] == ["train"] * 4
-    assert found[0].why == "no kept run matches"
-
-
 def test_what_was_kept_without_weights_is_used_again(pool, tmp_path):
     results = tmp_path / "results"
     with_activity(keep(results / "a", small()))
@@ -56,13 +50,6 @@ def test_a_measure_that_is_missing_is_made_where_weights_are_in_the_pool(pool, t
     assert actions[1][0] == "train"
     assert lacking(found[0].kept[0], found[0].measures.values()) == [measure_from("activity", {})]
     assert found[1].why == f"{tmp_path / 'results' / found[1].place} lacks activity"
-
-
-def test_without_weights_a_missing_measure_is_a_new_training(pool):
-    keep(pool / "a", small())
-    found = items()
-    assert decided(found, pool)[0][0] == "train"
-    assert found[0].why.endswith("a lacks activity")
 
 
 def test_other_data_and_other_numerics_are_no_use(pool):
@@ -167,13 +154,6 @@ def test_studies_share_their_starts_and_add_their_measures():
 def pool(tmp_path):
     (tmp_path / "pool").mkdir()
     return tmp_path / "pool"
-
-
-def test_of_two_that_fit_the_complete_one_is_taken(pool, tmp_path):
-    found = items()
-    keep(pool / found[0].place, small(), weights=True)
-    with_activity(keep(tmp_path / "r" / "b", small()))
-    assert decided(found, pool, tmp_path / "r")[0][0] == "reuse"
 
 
 def test_of_two_whole_ones_the_one_named_by_its_content_is_first_and_then_by_name(pool, tmp_path):
