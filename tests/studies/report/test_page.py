@@ -125,6 +125,7 @@ def test_the_same_results_are_the_same_bytes(several, tmp_path):
     save_page(subjects_of(several[:2]), tmp_path / "b.html")
     assert (tmp_path / "new" / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert {path.name for path in tmp_path.rglob("*")} == {"new", "a.html", "b.html"}
+    assert b'id="overview"' in (tmp_path / "b.html").read_bytes(), "two have an index"
 
 
 def hostile(values):
