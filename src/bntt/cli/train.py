@@ -109,9 +109,9 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
         with console.progress("preparing data") as progress:
             data = build_data(recipe, progress)
     except DataError as missing:
-        data = noise_as_published(recipe)
-        if data is None:
+        if (noise := noise_as_published(recipe)) is None:
             raise
+        data = noise
         console.line(f"{missing}\nmeasured instead on noise, in the published number and size of {recipe.data.name}")
     with console.status("measuring"):
         whole = fit_batch is None

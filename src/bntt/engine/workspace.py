@@ -168,10 +168,6 @@ PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 """Types whose values lie where :meth:`Tensor.data_ptr` says; a custom subclass may keep them elsewhere."""
 
 
-class KernelInputError(TypeError):
-    """Raised on a tensor that a kernel would misread; it is always a bug of this library."""
-
-
 Buffer = tuple[Tensor | None, torch.dtype, int]
 """A tensor that a kernel reads or writes (None if the kernel allows it to be missing), and the type and number of
 elements that the kernel assumes. A plain tuple, since one step of one sample makes a hundred."""
@@ -196,7 +192,7 @@ def address(buffer: Buffer, name: str) -> int | None:
             return place
     wanted = f"a contiguous {str(dtype).removeprefix('torch.')} of {size} elements"
     found = f"{type(tensor).__name__}, {tensor.layout}, {tensor.dtype} of {tensor.numel()} on {tensor.device}"
-    raise KernelInputError(f"a kernel takes {name} for {wanted}, it is a {found}")
+    raise TypeError(f"a kernel takes {name} for {wanted}, it is a {found}")
 
 
 def is_plain(tensor: Any) -> bool:

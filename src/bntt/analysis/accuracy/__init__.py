@@ -246,14 +246,6 @@ class UnvaryingInput(Record):
     differ: int
     """Number of samples whose input differs at one of the steps."""
 
-    @property
-    def text(self) -> str:
-        """The record in one line."""
-        return (
-            f"the input of {spans(self.steps)} never varies in the {self.training_samples:,} training samples; "
-            f"{self.differ:,} of the {self.samples:,} measured differ there"
-        )
-
 
 class Ann(Record):
     """The ANN that a run was converted from."""
@@ -327,7 +319,6 @@ class EvaluationResult(Result):
     """Firing rate of each layer; empty for an ANN."""
     spikes_per_image: Annotated[float, Shown("spikes per image", form=",", metric="spikes", digits=0)]
     retimed: Retiming | None = None
-    unvarying_input: UnvaryingInput | None = None
     is_random: bool = True
     """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True
@@ -369,7 +360,7 @@ class EvaluationResult(Result):
         return f"{plural(self.images, 'image')}, {plural(self.draws, 'draw')}"
 
     def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_unset=True)  # most runs have no other T and no unvarying input
+        return self.model_dump(mode="json", exclude_unset=True)  # most runs have no other T
 
     def rows(self) -> list[dict[str, object]]:
         layers = {f"{key}.{name}": row for key in BY_LAYER for name, row in getattr(self, key).items()}
@@ -412,8 +403,6 @@ class EvaluationResult(Result):
             yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"
         spikes = f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
         yield spikes if self.firing_rate else "an ANN: nothing in it spikes"
-        if self.unvarying_input:
-            yield self.unvarying_input.text
 
     def _charts(self) -> Iterator[Chart]:
         low, high = zip(*(wilson(accuracy, self.images) for accuracy in self.accuracy_over_time), strict=True)

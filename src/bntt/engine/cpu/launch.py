@@ -17,7 +17,6 @@ from torch import Tensor
 
 from bntt.engine.cpu.library import Rectify, Scan, call
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
-from bntt.engine.workspace import KernelInputError
 from bntt.ops.folded import AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import fire_before, hard_reset, lif_sequence
 
@@ -218,5 +217,5 @@ def _pooled(current: Tensor, window: PoolSize) -> int:
 
 def _is_bf16(current: Tensor) -> bool:
     if current.dtype not in (F32, torch.bfloat16):
-        raise KernelInputError(f"a kernel takes currents for float32 or bfloat16, got {current.dtype}")
+        raise TypeError(f"a kernel takes currents for float32 or bfloat16, got {current.dtype}")
     return current.dtype == torch.bfloat16
