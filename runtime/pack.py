@@ -1,5 +1,7 @@
 """Write the project of bntt-runtime, the second distribution, into a new folder: ``python runtime/pack.py FOLDER``.
 
+It is also the build backend of ``pip install ./runtime``.
+
 Its package is the part of ``src/bntt`` that ``bntt.deploy.runtime`` imports at the top of its files, under another
 name, with the two files of ``src/bntt_runtime``. What is built from that folder needs this one no longer.
 """
@@ -12,7 +14,9 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tomli_w
@@ -112,6 +116,28 @@ def write(folder: Path) -> None:
     for place, text in texts.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, "utf-8")
+
+
+def built(hook: str, out: str, settings: Any) -> str:
+    """Pack the project into a temporary folder, and build it there."""
+    from setuptools import build_meta
+
+    target = Path(out).resolve()
+    with TemporaryDirectory() as folder:
+        write(Path(folder) / "project")
+        with chdir(Path(folder) / "project"):
+            name: str = getattr(build_meta, hook)(str(target), settings)
+    return name
+
+
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+    """Build the wheel (PEP 517)."""
+    return built("build_wheel", wheel_directory, config_settings)
+
+
+def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
+    """Build the source distribution (PEP 517); it needs bntt's sources no longer."""
+    return built("build_sdist", sdist_directory, config_settings)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """bntt-runtime: packed from the same sources, in an environment that never had PyTorch, beside bntt and without it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -92,6 +93,24 @@ def test_it_holds_the_sources_of_bntt_and_no_file_of_its_wheel(project, wheel):
         if not name.endswith("__init__.py") or name.endswith("runtime/__init__.py"):
             assert text.replace("from bntt_runtime", "from bntt") == theirs, name
         assert not re.search(r"^(from|import) (torch|bntt\b)", text, re.MULTILINE), name
+
+
+def test_pip_builds_the_same_from_the_folder(wheel, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        ROOT / "runtime",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+    ]
+    done = subprocess.run(command, env=os.environ | NO_COMPILER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = tmp_path.iterdir()
+    assert (made.name, members(made)) == (wheel.name, members(wheel))
 
 
 def source_of(name: str) -> Path:
