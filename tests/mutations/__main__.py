@@ -10,9 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutations.mutation import ROOT, Mutation
-from tests.mutations.mutations import MUTATIONS
-from tests.mutations.workbench import build_kernels, copy_project, first_failure
+from tests.mutations.workbench import MUTATIONS, ROOT, Mutation, build_kernels, copy_project, first_failure
 
 
 def main() -> int:

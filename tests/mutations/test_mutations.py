@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mutations import workbench
-from tests.mutations.mutation import ROOT, Mutation
-from tests.mutations.mutations import MUTATIONS
+from tests.mutations.workbench import MUTATIONS, ROOT, Mutation
 
 
 def test_the_list_still_fits_the_source():

@@ -1,4 +1,4 @@
-"""A copy of the project to break: kernels built from its sources, tests run in it."""
+"""A fault in a copy of the project: kernels built from its sources, tests run in it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,50 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
+from tests.mutations.faults import FAULTS
+
+ROOT = Path(__file__).parents[2]
 OBJECTS = Path(tempfile.gettempdir()) / f"bntt-mutation-objects-{os.getuid()}"
 """Compiled sources by what they were compiled from."""
 QUICK = ["-O1"]
 """After the project's flags: a mutation is compiled to be tested once."""
+
+
+class Mutation(NamedTuple):
+    """One change of one place, and the tests of which one must fail for it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def place(self, root: Path) -> Path:
+        """The file in which the old text occurs.
+
+        Raises:
+            ValueError: if it does not occur exactly once.
+        """
+        texts = {path: path.read_text(encoding="utf-8") for path in sorted((root / "src" / "bntt").glob(self.file))}
+        count = {path: text.count(self.old) for path, text in texts.items() if self.old in text}
+        if list(count.values()) != [1]:
+            raise ValueError(f"{self.name}: its old text must occur once in {self.file}, found {count}")
+        return next(iter(count))
+
+    def apply(self, root: Path) -> Path:
+        """Change the file in the copy of the project that is at ``root``."""
+        path = self.place(root)
+        path.write_text(path.read_text(encoding="utf-8").replace(self.old, self.new), encoding="utf-8")
+        return path
+
+
+MUTATIONS = [
+    Mutation(name, file, old, new, tuple(tests))
+    for (file, *tests), rows in FAULTS.items()
+    for name, (old, new) in rows.items()
+]
 
 
 def copy_project(root: Path, to: Path) -> None:
