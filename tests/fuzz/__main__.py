@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count, cycle, islice
 
-from tests.fuzz.borders.kinds import KINDS
-from tests.fuzz.workers import FOUND, Name, verdicts
+from tests.fuzz.cases import KINDS
+from tests.fuzz.workers import FOUND, verdicts
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def chosen_kinds(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def names(kinds: Sequence[str], first: int = 0) -> Iterator[Name]:
+def names(kinds: Sequence[str], first: int = 0) -> Iterator[tuple[str, int]]:
     """One kind after another, over and over; those of a kind are numbered."""
     numbers = {kind: count(first) for kind in kinds}
     return ((kind, next(numbers[kind])) for kind in cycle(kinds))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +24,10 @@ from bntt.nn import CurrentBlock, SpikingBlock, SpikingNetwork
 from bntt.nn.norms import TemporalNorm
 from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
-from tests.fuzz.case import Case, draw_case
+from tests.fuzz.cases import Case, draw_case
+from tests.fuzz.changes import global_hook
 from tests.fuzz.conditions import choose, holding
-from tests.fuzz.dice import Dice
-from tests.fuzz.intrusions import global_hook
+from tests.fuzz.networks import Dice
 from tests.fuzz.uses import Job, recorded
 
 TIE = 1e-5
@@ -50,42 +50,46 @@ class Verdict:
     """``kind``: same, tie, noise, raised (the same error), refused (a precision without kernels; what plain PyTorch
     refuses too) or different; of a worker also crashed, hung or mistaken."""
 
+    of: str
+    """Which kind of case it is."""
     case: int
     kind: str
     fused: bool
     what: str = ""
-    of: str = "ordinary"
-    """Which kind of case it is."""
 
 
-def judge(number: int, draw: Callable[[int, int], Case] = draw_case) -> Verdict:
+def judge(number: int, of: str = "ordinary") -> Verdict:
     """Run a case and say how it ended."""
+    return Verdict(of, number, *_judged(number, of))
+
+
+def _judged(number: int, of: str) -> tuple[str, bool, str]:
     kind = "same"
     fused = False
     for nudge in range(NUDGES + 1):
-        case = draw(number, nudge)
+        case = draw_case(number, nudge, of)
         if breaks_onednn(case.drawn.net):
-            return Verdict(number, "not run", fused)
+            return "not run", fused, ""
         ours, theirs = run(case, fused=True), run(case, fused=False)
         fused = ours.pop("fused", False) or fused
         if ours.get("error") is BackendError and case.conditions.precision != "fp32":
-            return Verdict(number, "refused", fused)
+            return "refused", fused, ""
         if case.refuses and "error" in ours and "error" in run(case, fused=False, ours=True):
-            return Verdict(number, "refused", fused)
+            return "refused", fused, ""
         wrong = differences(case, ours, theirs)
         if not wrong:
-            return Verdict(number, "raised" if "error" in ours else kind, fused)
+            return "raised" if "error" in ours else kind, fused, ""
         with margins() as nearest:
             exact = run(case, fused=False, double=True)
         if not differences(case, ours, theirs, exact):
-            return Verdict(number, "noise", fused)
+            return "noise", fused, ""
         if nearest[0] <= TIE:
             kind = "tie"
         elif not differences(case, ours, theirs, exact, NEARLY):
             kind = "noise"  # if it goes away
         else:
             break
-    return Verdict(number, "different", fused, f"{', '.join(wrong)}\n{describe(case)}")
+    return "different", fused, f"{', '.join(wrong)}\n{describe(case)}"
 
 
 def breaks_onednn(net: torch.nn.Module) -> bool:

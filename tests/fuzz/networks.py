@@ -1,11 +1,14 @@
-"""Random networks: one to three blocks and a readout, every part with random numbers in it."""
+"""Random networks: one to three blocks and a readout, every part with random numbers in it; and tiny ones."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+import random
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bntt.nn import (
     LIF,
@@ -23,7 +26,44 @@ from bntt.nn import (
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.fuzz.dice import Dice
+
+Value = TypeVar("Value")
+
+
+class Dice:
+    """Draws of one part of one case: what another part draws changes none of them, and no default of PyTorch's does.
+
+    >>> Dice(3, "network").integer(1, 6) == Dice(3, "network").integer(1, 6)
+    True
+    """
+
+    def __init__(self, case: int, part: str) -> None:
+        self._random = random.Random(f"{case} {part}")
+        self._generator = torch.Generator("cpu").manual_seed(self._random.getrandbits(62))
+
+    def integer(self, low: int, high: int) -> int:
+        """From low to high, both included."""
+        return self._random.randint(low, high)
+
+    def chance(self, probability: float) -> bool:
+        return self._random.random() < probability
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def pick(self, values: Sequence[Value], weights: Sequence[float] | None = None) -> Value:
+        return self._random.choices(values, weights)[0]
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator, dtype=torch.float32, device="cpu")
+
+    def like(self, values: Tensor, *shape: int) -> Tensor:
+        """Smaller ones, of the type of others."""
+        return (self.normal(*shape) * 0.4).to(values.dtype)
+
+    def rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator, dtype=torch.float32, device="cpu")
+
 
 MOST_WORK = 1_500_000
 """Products of a layer in one image and step, so that a case takes milliseconds."""
@@ -67,7 +107,7 @@ def assembled(dice: Dice, blocks: dict[str, nn.Module], shape: tuple[int, ...], 
     if len(shape) == 3:
         block = list(blocks.values())[-1]
         block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
-    net = SpikingNetwork(blocks, Readout(nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=bias)))
+    net = SpikingNetwork(blocks, Readout(nn.utils.skip_init(nn.Linear, math.prod(shape), CLASSES, bias=bias)))
     randomize(dice, net)
     set_modes(dice, net)
     return net
@@ -78,16 +118,12 @@ def _channels(dice: Dice) -> int:
     return dice.integer(low, high)
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    return int(torch.Size(shape).numel())
-
-
 def _block(dice: Dice, shape: tuple[int, ...], steps: int) -> tuple[SpikingBlock, tuple[int, ...]]:
     if len(shape) == 3 and dice.chance(0.8):
         synapse, shape = _convolution(dice, shape)
     else:
         flat = len(shape) == 3 and not dice.chance(0.01)
-        linear = nn.utils.skip_init(nn.Linear, _size(shape), width := _channels(dice), bias=dice.chance(0.4))
+        linear = nn.utils.skip_init(nn.Linear, math.prod(shape), width := _channels(dice), bias=dice.chance(0.4))
         synapse, shape = nn.Sequential(nn.Flatten(), linear) if flat else linear, (width,)
     pool, out = draw_pool(dice, shape) if len(shape) == 3 else (None, shape)
     threshold = dice.uniform(0.3, 1.4)
@@ -152,7 +188,7 @@ def draw_pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tup
         pool, shape = nn.MaxPool2d(2), (channels, height // 2, width // 2)
     if kind == "flat" or dice.chance(0.1):
         pool = nn.Flatten() if pool is None else nn.Sequential(pool, nn.Flatten())
-        shape = (_size(shape),)
+        shape = (math.prod(shape),)
     return pool, tuple(max(1, n) for n in shape)
 
 
@@ -285,3 +321,105 @@ def draw_tiled(dice: Dice) -> Drawn:
         norm = NORMS[dice.pick(list(NORMS))](features, steps, threshold)
         blocks[f"b{i}"], shape = SpikingBlock(synapse, norm, neurons(dice, steps, threshold), pool), after
     return Drawn(assembled(dice, blocks, shape, dice.chance(0.3)), steps, batch, place)
+
+
+SIDE = 4
+AHEAD = ("tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both")
+"""Norms that look ahead."""
+
+
+Weighted = nn.Linear | nn.Conv2d
+
+
+def weighted(net: SpikingNetwork) -> dict[str, Weighted]:
+    """All layers with weights, by name."""
+    return {name: one for name, one in net.named_modules() if isinstance(one, Weighted)}
+
+
+def draw_tiny(
+    dice: Dice,
+    *,
+    biases: float = 0.6,
+    norms: tuple[str, ...] = tuple(NORMS),
+    dropout: float = 0.1,
+    images: float = 0.6,
+    fewest: int = 1,
+) -> Drawn:
+    """One or two blocks and a readout, of so few steps or more."""
+    steps, batch = dice.integer(fewest, 4), dice.pick((1, 2, 3), (1, 3, 3))
+    place: tuple[int, ...] = (dice.integer(1, 4), SIDE, SIDE) if dice.chance(images) else (dice.integer(2, 40),)
+    shape, blocks = place, {}
+    for i in range(dice.pick((1, 2))):
+        synapse, shape = _weights(dice, shape, bias=dice.chance(biases))
+        pool, out = draw_pool(dice, shape) if len(shape) == 3 else (None, shape)
+        threshold, norm = dice.uniform(0.3, 1.2), dice.pick(norms)
+        lif = neurons(dice, steps, threshold)
+        lost = SpikeDropout(dice.pick((0.2, 0.5))) if dice.chance(dropout) else None
+        blocks[f"b{i}"] = SpikingBlock(synapse, NORMS[norm](shape[0], steps, threshold), lif, pool, lost)
+        shape = out
+    return _drawn(dice, blocks, shape, Drawn(None, steps, batch, place), bias=dice.chance(biases))
+
+
+def draw_parted(dice: Dice) -> Drawn:
+    """Of several steps, with a bias in most layers and every norm, TAB most often, which looks back; in training, where
+    some refuse to go in parts."""
+    apart = (*(name for name in NORMS if name not in AHEAD), "tab", "tab", "tab")
+    norms = tuple(NORMS) if dice.chance(0.3) else apart
+    drawn = draw_tiny(dice, biases=0.8, norms=norms, fewest=2)
+    drawn.net.train()
+    return drawn
+
+
+def draw_streamed(dice: Dice) -> Drawn:
+    """Of several steps."""
+    return draw_tiny(dice, biases=0.8, fewest=2)
+
+
+def draw_wet(dice: Dice) -> Drawn:
+    """With dropout in most blocks, in training."""
+    drawn = draw_tiny(dice, dropout=0.8)
+    if dice.chance(0.8):
+        drawn.net.train()
+    return drawn
+
+
+def draw_images(dice: Dice) -> Drawn:
+    """With a convolution, for what only these have."""
+    drawn = draw_tiny(dice, images=1)
+    while not any(isinstance(one, nn.Conv2d) for one in drawn.net.modules()):
+        drawn = draw_tiny(dice, images=1)
+    return drawn
+
+
+def draw_equal(dice: Dice) -> Drawn:
+    """Two or three layers whose weights have one shape."""
+    steps, batch, size = dice.integer(2, 4), dice.integer(1, 3), dice.integer(2, 6)
+    image = dice.chance(0.5)
+    place: tuple[int, ...] = (size, SIDE, SIDE) if image else (size * dice.pick((1, 8)),)
+    blocks = {}
+    for i in range(dice.pick((2, 3))):
+        bias, norm, threshold = dice.chance(0.85), dice.pick(tuple(NORMS)), dice.uniform(0.3, 1.2)
+        synapse: nn.Module = nn.utils.skip_init(nn.Linear, place[0], place[0], bias=bias)
+        if image:
+            synapse = nn.utils.skip_init(nn.Conv2d, size, size, 3, padding=1, bias=bias)
+        lif = neurons(dice, steps, threshold)
+        blocks[f"b{i}"] = SpikingBlock(synapse, NORMS[norm](place[0], steps, threshold), lif)
+    return _drawn(dice, blocks, place, Drawn(None, steps, batch, place), bias=dice.chance(0.5))
+
+
+def _drawn(dice: Dice, blocks: dict[str, SpikingBlock], shape: tuple[int, ...], drawn: Drawn, *, bias: bool) -> Drawn:
+    net = assembled(dice, blocks, shape, bias)
+    if dice.chance(0.3):  # statistics that are given leave a constant of a layer in
+        net.eval()
+    return drawn._replace(net=net)
+
+
+def _weights(dice: Dice, shape: tuple[int, ...], *, bias: bool) -> tuple[nn.Module, tuple[int, ...]]:
+    if len(shape) == 3 and dice.chance(0.75):
+        out = dice.pick((dice.integer(1, 8), 32), (9, 1))
+        kernel = dice.pick((1, 3, 3)) if min(shape[1:]) > 1 else 1
+        synapse = nn.utils.skip_init(nn.Conv2d, shape[0], out, kernel, padding=kernel // 2, bias=bias)
+        return synapse, (out, *shape[1:])
+    out = dice.pick((dice.integer(1, 20), 40), (5, 1))
+    linear = nn.utils.skip_init(nn.Linear, math.prod(shape), out, bias=bias)
+    return nn.Sequential(nn.Flatten(), linear) if len(shape) == 3 else linear, (out,)

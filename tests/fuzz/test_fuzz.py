@@ -1,19 +1,28 @@
-"""A minute of the fuzzer. A case that differs is looked at with
-``python -m tests.fuzz --kinds ordinary --first NUMBER --cases 1``."""
+"""Some cases of every kind, and what the fuzzer itself must see. A case that is found is looked at with
+``python -m tests.fuzz --kinds KIND --first NUMBER --cases 1``."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
+from itertools import islice
 
 import pytest
 import torch
+from torch import nn
 
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import LIF
+from tests.fuzz import workers
+from tests.fuzz.__main__ import names
+from tests.fuzz.cases import KINDS, draw_case
+from tests.fuzz.changes import Doubled, laid, negated, packed
 from tests.fuzz.conditions import choose, holding
-from tests.fuzz.dice import Dice
-from tests.fuzz.judge import differences, draw_case, judge, margins
-from tests.fuzz.networks import draw_network
+from tests.fuzz.judge import Verdict, differences, judge, margins, run
+from tests.fuzz.networks import Dice, draw_network
+from tests.fuzz.uses import Job
+from tests.fuzz.workers import FOUND, verdict_of, verdicts
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
@@ -37,11 +46,24 @@ def test_the_fused_path_is_the_plain_one_and_few_cases_are_undecided(first, coun
     assert sum(verdict.fused for verdict in verdicts) >= 0.3 * count
 
 
+@pytest.mark.parametrize(("first", "cases"), [(0, 4), pytest.param(4, 8, marks=pytest.mark.slow)])
+def test_the_kernels_are_plain_pytorch_at_the_borders(first, cases):
+    """So many of every kind, in a process of their own."""
+    judged = list(verdicts(islice(names(tuple(KINDS), first), cases * len(KINDS))))
+    expected = {(kind, number) for kind in KINDS for number in range(first, first + cases)}
+    assert {(verdict.of, verdict.case) for verdict in judged} == expected
+    assert not [f"{v.kind}, {v.of} case {v.case}: {v.what}" for v in judged if v.kind in FOUND]
+    answered = Counter(v.of for v in judged if v.kind not in ("raised", "refused"))
+    assert answered.total() > len(judged) / 2, "cases that only raise compare nothing"
+    assert answered.keys() == KINDS.keys(), "and every kind has some that answer"
+
+
 def test_a_case_is_its_number():
     one, two = draw_case(7), draw_case(7)
     assert str(one.drawn.net) == str(two.drawn.net)
-    for p, q in zip(one.drawn.net.state_dict().values(), two.drawn.net.state_dict().values(), strict=True):
-        assert torch.equal(p, q)
+    one, two = (run(draw_case(3, kind="bias"), fused=False) for _ in range(2))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(value, two[name]) for name, value in one.items() if isinstance(value, torch.Tensor))
 
 
 def test_a_tie_is_seen():
@@ -73,3 +95,63 @@ def test_memory_that_was_given_back_is_nan_and_giving_it_twice_fails():
         assert buffer.isnan().all()
         with pytest.raises(RuntimeError, match="given back before"):
             lease.give(buffer)
+
+
+@pytest.mark.parametrize("kind", ["default-dtype", "default-device", "threads", "dispatch-mode", "patched"])
+def test_a_kind_leaves_pytorch_as_it_was(kind):
+    def defaults() -> object:
+        forwards = nn.Linear.forward, nn.Conv2d.forward, nn.Conv2d._conv_forward, nn.Flatten.forward
+        modes = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+        return torch.get_default_dtype(), torch.get_default_device(), forwards, modes, torch.is_grad_enabled()
+
+    before = defaults()
+    for number in range(4):
+        case = draw_case(number, kind=kind)
+        job = Job(case.drawn.net, case.drawn, Dice(number, "inputs"), False, ours=True)
+        with pytest.raises(KeyError), case.around(job, Dice(number, kind)):
+            raise KeyError
+        assert defaults() == before
+
+
+def test_tensors_that_lie_anyhow_are_the_same_numbers():
+    values = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(negated(values), values)
+    assert negated(values).is_neg()
+    assert torch.equal(packed(values, in_bytes=False) * 1, values)
+    assert (packed(values / 4, in_bytes=True) - values / 4).abs().max() < 1 / 64
+    given = torch.ones(2, 5)
+    weight = values.view(6, 8)[:, :5]
+    twice = nn.functional.linear(given, weight.as_subclass(Doubled))
+    assert torch.equal(twice, 2 * nn.functional.linear(given, weight))
+    for number in range(20):
+        way, value = laid(values, Dice(number, "layout"))
+        assert way == "expanded" or torch.equal(value, values)
+
+
+def end_if_odd(kind: str, number: int) -> Verdict:
+    if number % 2:
+        os._exit(3)
+    return Verdict(kind, number, "same", True)
+
+
+def test_a_process_that_ends_is_a_finding_and_another_goes_on(monkeypatch):
+    monkeypatch.setattr(workers, "verdict_of", end_if_odd)
+    ends = {v.case: v.kind for v in verdicts([("tied", number) for number in range(4)], jobs=2)}
+    assert ends == {0: "same", 1: "crashed", 2: "same", 3: "crashed"}
+
+
+def stand_still(kind: str, number: int) -> None:
+    time.sleep(600)
+
+
+def test_a_case_that_stands_still_is_a_finding(monkeypatch):
+    monkeypatch.setattr(workers, "verdict_of", stand_still)
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)
+    (verdict,) = verdicts([("tied", 0)])
+    assert (verdict.kind, verdict.of, verdict.case) == ("hung", "tied", 0)
+
+
+def test_an_error_of_the_fuzzer_is_a_finding():
+    verdict = verdict_of("no such kind", 0)
+    assert verdict.kind == "mistaken"
+    assert "no such kind" in verdict.what

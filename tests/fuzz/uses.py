@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Barrier
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, func, nn
 
 from bntt.nn import (
     BlockState,
     Call,
+    Compute,
     DirectEncoder,
     FrameEncoder,
     Measure,
@@ -25,10 +28,10 @@ from bntt.nn import (
     straight_through,
 )
 from bntt.nn.network.spiking_network import Trace
-from tests.fuzz.dice import Dice
-from tests.fuzz.networks import CLASSES, Drawn
+from bntt.nn.norms import TemporalNorm
+from tests.fuzz.networks import CLASSES, Dice, Drawn, weighted
 
-KINDS = {
+INPUTS = {
     "real": lambda dice, shape: dice.normal(*shape),
     "signed": lambda dice, shape: (dice.rand(*shape) * 3 - 1.5).round(),
     "spikes": lambda dice, shape: (dice.rand(*shape) < 0.4).float(),
@@ -70,7 +73,7 @@ def draw_input(dice: Dice, steps: int, batch: int, place: tuple[int, ...]) -> In
         steps += dice.pick((-1, 1))
     if dice.chance(0.01):
         place = (place[0] + 1, *place[1:])
-    kind = dice.pick(list(KINDS))
+    kind = dice.pick(list(INPUTS))
     layout = dice.pick(("plain", "strided", "expanded", "channels last"), (6, 1, 1.5, 1.5))
     shape: tuple[int, ...] = (steps, batch, *place)
     if layout == "expanded":
@@ -79,7 +82,7 @@ def draw_input(dice: Dice, steps: int, batch: int, place: tuple[int, ...]) -> In
         shape = (*shape[:-1], 2 * shape[-1])
     elif layout == "channels last":
         shape = (steps, batch, *place[1:], place[0])
-    values = KINDS[kind](dice, shape)
+    values = INPUTS[kind](dice, shape)
     return Input(kind, layout, values, steps, values.is_floating_point() and dice.chance(0.3))
 
 
@@ -111,6 +114,12 @@ class Job:
         self.record[f"logits {sum(name.startswith('logits') for name in self.record)}"] = logits.detach()
         towards = self.dice.normal(len(logits), CLASSES).to(logits.dtype)
         return (logits * towards).sum() + 0.5 * logits.square().sum()
+
+
+def sometimes_plain(job: Job, dice: Dice) -> None:
+    """Judge plain PyTorch itself, where what is around it may lead it astray too."""
+    if dice.chance(0.2) and job.ours:
+        job.net.compute = Compute("reference")
 
 
 def learn(job: Job) -> None:
@@ -307,3 +316,258 @@ def recorded(job: Job) -> Iterator[None]:
         job.record[f"grad of {name}"] = p.grad
     for name, buffer in job.net.named_buffers():
         job.record[f"buffer {name}"] = buffer
+
+
+def transform(job: Job) -> None:
+    """Gradients of the weights, of the input, along a direction, and one sample after another."""
+    job.net.eval()
+    x = job.given()
+    x = x.detach().to(torch.float64 if job.double else torch.float32)
+    towards = job.dice.normal(x.shape[1], 3).to(x.dtype)
+    way = job.dice.pick((weights, along_input, along_direction, sample_by_sample))
+    job.notes.append(way.__name__)
+    way(job, x, towards)
+
+
+def weights(job: Job, x: Tensor, towards: Tensor) -> None:
+    held = {name: p.detach() for name, p in job.net.named_parameters()}
+
+    def loss(values: dict[str, Tensor]) -> Tensor:
+        return (func.functional_call(job.net, values, (x,)) * towards).sum()
+
+    if job.ours:
+        found = func.grad(loss)(held)
+    else:
+        leaves = {name: p.clone().requires_grad_() for name, p in held.items()}
+        given = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
+        found = dict(zip(leaves, given, strict=True))
+    for name, grad in found.items():
+        job.record[f"grad by transform of {name}"] = grad
+
+
+def along_input(job: Job, x: Tensor, towards: Tensor) -> None:
+    if job.ours:
+        out, pull = func.vjp(job.net, x)
+        job.record["logits"], job.record["grad by vjp"] = out, pull(towards)[0]
+        return
+    leaf = x.clone().requires_grad_()
+    out = job.net(leaf)
+    job.record["logits"] = out.detach()
+    job.record["grad by vjp"] = torch.autograd.grad(out, leaf, towards)[0]
+
+
+def along_direction(job: Job, x: Tensor, towards: Tensor) -> None:
+    """The sum of a tangent against an output is the same both ways round."""
+    x = x.contiguous()  # PyTorch's jvp takes no expanded tensor of any function
+    direction = job.dice.normal(*x.shape).to(x.dtype)
+    if job.ours:
+        out, tangent = func.jvp(job.net, (x,), (direction,))
+        job.record["logits"], job.record["grad along"] = out, (tangent * towards).sum()
+        return
+    leaf = x.clone().requires_grad_()
+    out = job.net(leaf)
+    job.record["logits"] = out.detach()
+    job.record["grad along"] = (torch.autograd.grad(out, leaf, towards)[0] * direction).sum()
+
+
+def sample_by_sample(job: Job, x: Tensor, towards: Tensor) -> None:
+    one: Callable[[Tensor], Tensor] = lambda sample: job.net(sample[:, None])[0]  # noqa: E731
+    if job.ours:
+        job.record["logits"] = func.vmap(one, in_dims=1)(x)
+        return
+    job.record["logits"] = torch.stack([one(sample) for sample in x.unbind(1)]).detach()
+
+
+INTEGERS = (torch.int32, torch.int16, torch.int8, torch.uint8, torch.int64)
+
+
+def name_samples(job: Job) -> None:
+    """Dropout's masks and the encoder's spikes; the standard names the samples in int64."""
+    sometimes_plain(job, job.dice)
+    dtype, batch = job.dice.pick(INTEGERS), job.drawn.batch
+    index = torch.tensor([job.dice.integer(0, 120) for _ in range(batch)]).to(dtype if job.ours else torch.int64)
+    noise = {"seed": job.dice.integer(0, 99), "draw": job.dice.integer(0, 99), "index": index}
+    job.notes.append(f"index {dtype}")
+    if len(job.drawn.place) == 1:
+        job.loss(job.net(job.given(batch), **noise)).backward()
+        return
+    encoder = PoissonEncoder(job.drawn.steps, gradient=job.dice.pick((None, expected)))
+    model, images = SpikingClassifier(encoder, job.net), _images(job)
+    job.record["trace logits"] = model.trace(images, **noise).logits
+    job.loss(model(images, **noise)).backward()
+
+
+def _images(job: Job) -> Tensor:
+    images = job.dice.rand(job.drawn.batch, *job.drawn.place)
+    return images.double() if job.double else images
+
+
+THREADS = 4
+
+
+def stream(job: Job) -> None:
+    """Some steps at a time, without gradients, in evaluation."""
+    job.net.eval()
+    _stream(job, lambda: None)
+
+
+def stream_while_it_changes(job: Job) -> None:
+    """And between two calls something changes."""
+    job.net.eval()
+    with torch.no_grad():
+        for p in job.net.parameters():
+            p.requires_grad_()
+
+    def change() -> None:
+        way = job.dice.pick(list(CHANGES), list(CHANGES.values()))
+        job.notes.append(way.__name__)
+        way(job)
+
+    _stream(job, change)
+
+
+def _stream(job: Job, between: Callable[[], None]) -> None:
+    x, state, first = job.given(), None, 0
+    again = job.dice.integer(1, 2)
+    while first < len(x):
+        last = min(len(x), first + again)
+        before = state
+        for call in ("first", "second", "third"):  # which a chain of the second may answer
+            with torch.no_grad():
+                logits, state = job.net.advance(x[first:last], before)
+            for t, logit in enumerate(logits, start=first):
+                job.record[f"logits after {t}, {call} call"] = logit
+        first = last
+        between()
+
+
+def _layer(job: Job) -> nn.Linear | nn.Conv2d:
+    """One of a block; seldom the readout's."""
+    *blocks, readout = weighted(job.net).values()
+    return readout if job.dice.chance(0.1) else job.dice.pick(blocks)
+
+
+def new_bias(job: Job) -> None:
+    layer = _layer(job)
+    layer.bias = nn.Parameter(job.dice.like(layer.weight, len(layer.weight)))
+
+
+def no_bias(job: Job) -> None:
+    _layer(job).bias = None
+
+
+def new_weight(job: Job) -> None:
+    layer = _layer(job)
+    layer.weight = nn.Parameter(job.dice.like(layer.weight, *layer.weight.shape))
+
+
+@torch.no_grad()
+def in_place(job: Job) -> None:
+    for p in _layer(job).parameters():
+        p.mul_(-0.7)
+
+
+def swapped(job: Job) -> None:
+    layer = _layer(job)
+    torch.utils.swap_tensors(layer.weight, nn.Parameter(job.dice.like(layer.weight, *layer.weight.shape)))
+
+
+def stepped(job: Job) -> None:
+    """By an optimizer, in each of the ways that PyTorch has."""
+    how = job.dice.pick(({"fused": True}, {"fused": True}, {"foreach": True}, {"foreach": False}))
+    kind = job.dice.pick((torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
+    job.notes.append(f"{kind.__name__} {how}")
+    floats = [p for p in job.net.parameters() if p.is_floating_point()]
+    for p in floats:
+        p.grad = job.dice.like(p, *p.shape)
+    kind(floats, lr=0.3, **how).step()
+    for p in floats:
+        p.grad = None
+
+
+@torch.no_grad()
+def other_statistics(job: Job) -> None:
+    """Of one norm, and its gain."""
+    norms = [one for one in job.net.modules() if isinstance(one, TemporalNorm)]
+    if norms:
+        norm = job.dice.pick(norms)
+        for table in (norm.gamma, norm.running_mean, norm.running_var):
+            table.mul_(1.3)
+
+
+def hooked(job: Job) -> None:
+    """A layer whose output a hook changes from here on."""
+    _layer(job).register_forward_hook(lambda layer, args, out: out * 0.8)
+
+
+def loaded(job: Job) -> None:
+    kept = {
+        name: job.dice.like(value, *value.shape) if name.endswith((".weight", ".bias")) else value.clone()
+        for name, value in job.net.state_dict().items()
+    }
+    job.net.load_state_dict(kept, assign=job.dice.chance(0.4))
+
+
+CHANGES: dict[Callable[[Job], None], float] = {
+    new_bias: 3,
+    no_bias: 1,
+    new_weight: 1,
+    in_place: 1,
+    swapped: 1,
+    other_statistics: 2,
+    hooked: 0.3,
+    stepped: 4,
+    loaded: 1,
+}
+"""How often each."""
+
+
+def share_a_state(job: Job) -> None:
+    """Threads that go on from one state at once, whose weights are packed or have just changed."""
+    job.net.eval()
+    x, state = job.given(), None
+    with torch.no_grad():
+        if len(x) > 1:
+            job.record["logits before"], state = job.net.advance(x[:1], state)
+            x = x[1:]
+        if job.dice.chance(0.8):
+            for layer in weighted(job.net).values():
+                layer.weight.mul_(-0.7)
+    together = Barrier(THREADS if job.ours else 1)
+
+    def go_on(number: int) -> Tensor:
+        together.wait(20)
+        with torch.no_grad():
+            return job.net.advance(x, state)[0]
+
+    with ThreadPoolExecutor(THREADS) if job.ours else ThreadPoolExecutor(1) as pool:
+        found = list(pool.map(go_on, range(THREADS)))
+    for number, logits in enumerate(found):
+        job.record[f"logits of thread {number}"] = logits
+
+
+def after_inference(job: Job) -> None:
+    """A state made in inference mode goes on outside of it, with gradients or without."""
+    job.net.eval()
+    x = job.given()
+    inside = max(1, len(x) - 1)
+    with torch.inference_mode(job.ours):
+        job.record["logits inside"], state = job.net.advance(x[:inside].detach())
+    if inside == len(x):
+        return
+    learns = job.dice.chance(0.6)
+    with torch.set_grad_enabled(learns):
+        logits, state = job.net.advance(x[inside:], state if job.ours else state.detach())
+        loss = job.loss(logits[-1])
+    if learns and loss.requires_grad:
+        loss.backward()
+
+
+def learn_in_parts(job: Job) -> None:
+    """Each part's gradient stops at the state that it began from; sometimes two parts are one."""
+    x, state, first = job.given(), None, 0
+    while first < len(x):
+        last = first + job.dice.integer(1, max(1, len(x) // 2))
+        logits, after = job.net.advance(x[first:last], state)
+        job.loss(logits[-1]).backward(retain_graph=True)
+        state, first = after.detach(), last
