@@ -23,7 +23,7 @@ from bntt.runs.recipe.build import build_data, build_model, framing_of, input_sh
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests import fakes
-from tests.data.events import aedat4_files
+from tests.data import aedat4_files
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
 from tests.runs.tiny import parts
