@@ -6,22 +6,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+import bntt
 from bntt.analysis.exit.early_exit import gamma_profile
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import main as cli
+from bntt.data import ImageSet, Splits
 from bntt.models import MODELS, mlp, resnet20
-from bntt.nn import NORMS, Measure, SpikingClassifier, norm_facts, retime
+from bntt.models.spiking import linear, maker
+from bntt.nn import NORMS, Call, Measure, SpikingClassifier, norm_facts, retime
 from bntt.nn.fuse import fused_norms, fused_parts
 from bntt.runs.directory import new_run_directory
 from bntt.runs.open_run import load_run
 from bntt.runs.training.train import train_run
 from tests.architecture.source import FILES
 from tests.docs.conftest import REGISTRIES
-from tests.drills.parallel import parallel_mlp
 from tests.runs.tiny import parts, recipe
 
-MINE = Path(__file__).parents[2] / "examples" / "parts" / "my_parts.py"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "parts"
 PARTS = {
     "models": ("parallel_mlp", {"network": {"name": "parallel_mlp", "width": 1.0}}),
     "encoders": ("latency", {"encoder": {"name": "latency"}}),
@@ -31,20 +34,55 @@ PARTS = {
 """By the word after ``bntt list``: its name, and the tables of a recipe that names it."""
 
 
+class Parallel(nn.Module):
+    """A block of one's own: ``y = (left(x) + right(x)) / 2``."""
+
+    def __init__(self, left, right):
+        super().__init__()
+        self.left, self.right = left, right
+
+    @property
+    def layers(self):
+        return tuple(layer.under(name) for name in ("left", "right") for layer in getattr(self, name).layers)
+
+    def forward(self, x, call=Call(), state=None):
+        before = state or (None, None)
+        (left, after_left), (right, after_right) = self.left(x, call, before[0]), self.right(x, call, before[1])
+        return (left + right) / 2, (after_left, after_right)
+
+
+def parallel_mlp(*, in_features, num_classes=10, num_steps=4, leak=0.95, norm="bntt", width=1.0, **options):
+    """Two layers of 32 neurons side by side, then one of 16."""
+    make, wide, narrow = maker(num_steps, leak, norm, **options), max(1, round(32 * width)), max(1, round(16 * width))
+    sides = [make.spiking(nn.Sequential(nn.Flatten(), linear(in_features, wide)), wide) for _ in range(2)]
+    blocks = {"both": Parallel(*sides), "fc2": make.spiking(linear(wide, narrow), narrow)}
+    return make.network(blocks, linear(narrow, num_classes))
+
+
+def read_stripes(folder, progress):
+    """A line a picture: its class and its 64 pixels of 0 or 1."""
+    rows = [line.split() for line in (folder / "pictures.txt").read_text().splitlines()]
+    pixels = torch.tensor([[255 * int(digit) for digit in row[1]] for row in rows], dtype=torch.uint8)
+    images = ImageSet(pixels.view(-1, 1, 8, 8), torch.tensor([int(row[0]) for row in rows]), ("across", "down"))
+    progress(1, 1)
+    return Splits(images, images)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def mine():
     """The examples' parts and a block, as their modules register them; nobody else sees them."""
     registries = (*REGISTRIES, MEASUREMENTS)
     before = [dict(registry) for registry in registries]
-    spec = spec_from_file_location("my_parts", MINE)
-    sys.modules["my_parts"] = module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    for name in ("my_parts", "lsnn"):
+        spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        sys.modules[name] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
     MODELS["parallel_mlp"] = parallel_mlp
-    yield module
+    yield sys.modules["my_parts"]
     for registry, entries in zip(registries, before, strict=True):
         registry.clear()
         registry.update(entries)
-    del sys.modules["my_parts"]
+    del sys.modules["my_parts"], sys.modules["lsnn"]
 
 
 def test_the_library_names_none_of_them():
@@ -144,3 +182,46 @@ def test_a_name_is_given_once_and_needs_what_is_given(mine):
         NORMS("rms")(mine.RMSNorm)
     with pytest.raises(ValueError, match="'window'"):
         NORMS("other")(lambda channels, window: None)
+
+
+def test_a_dataset_that_is_read_is_listed_prepared_verified_and_shown(tmp_path, monkeypatch, capsys):
+    bntt.register.dataset("lines", licence="MIT", classes=2, shape=(1, 8, 8), expects="pictures.txt")(read_stripes)
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    Path("mine/pictures.txt").write_text("".join(f"{n % 2} {f'{n:08b}' * 8}\n" for n in range(8)))
+    for words, code, told in (
+        ("list datasets", 0, ("lines: images, 2 classes, 1x8x8", "MIT", "pictures.txt")),
+        ("data verify lines", 3, ("lines",)),
+        ("data prepare lines --from mine", 0, ("8 + 8 images of 1x8x8, 2 classes",)),
+        ("data verify lines", 0, ("train", "test")),
+        ("data where", 0, ("lines: 8 + 8 images",)),
+        ("data show lines -s network.name=mlp --index 1", 0, ("test 1: down",)),
+    ):
+        assert cli.main(words.split()) == code, words
+        said = "".join(capsys.readouterr())
+        assert [text for text in told if text not in said] == [], words
+
+
+def test_thresholds_of_an_lsnn_adapt():
+    """Leak and decay 1/2, beta 0 and 2: 1.5 fires both; thresholds are 1 and 2, and 1.75 fires one; then 1 and 1.5."""
+    drive = torch.tensor([[[1.5, 1.5]], [[1.5, 1.5]], [[1.0, 1.0]]], dtype=torch.float64)
+    spikes, (u, raised) = sys.modules["lsnn"].AdaptiveLIF(2, 0.5, decay=0.5, beta=2.0)(drive)
+    assert spikes[:, 0].tolist() == [[1, 1], [1, 0], [1, 1]]
+    assert (u.tolist(), raised.tolist()) == ([[0.375, 0.375]], [[0.875, 0.625]])
+
+
+def test_an_lsnn_learns_and_any_cut_of_time_is_the_whole(rng):
+    make, x = sys.modules["lsnn"].lsnn, 2 * torch.rand(8, 5, 6, dtype=torch.float64, generator=rng)
+    with torch.random.fork_rng():  # PyTorch's layers draw their weights
+        net = make(in_features=6, num_classes=3, num_steps=8, width=0.1).double()
+    whole = net(x)
+    whole.square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in net.parameters())
+    _, state = net.advance(x[:3])
+    keep = torch.tensor([True, False, True, False, False])
+    assert torch.equal(net.advance(x[3:], state)[0][-1], whole)
+    assert torch.equal(net.advance(x[3:, keep], state.rows(keep))[0][-1], whole[keep])
+    for wrong in ({"norm": "bntt"}, {"reset": "hard"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            make(in_features=6, num_classes=3, num_steps=8, **wrong)

@@ -1,1 +1,0 @@
-"""A verb of one's own: ``gamma.py`` is all of it."""
