@@ -34,6 +34,7 @@ REFUSED = {
     "evaluate": [
         ({"exit": True, "num_steps": 3}, "--num-steps"),
         ({"longer": "hold"}, "--num-steps"),
+        *[({"recalibrate": True, **other}, "--recalibrate") for other in ({"exit": True}, {"num_steps": 3})],
         ({"draws": 0}, "--draws"),
         ({"draws": "many"}, "--draws"),
         ({"images": 0}, "--images"),

@@ -1,5 +1,6 @@
 """A trained run is measured on every image, as what it was trained with; and at another number of steps."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
+from bntt.analysis.accuracy import EvaluateArguments
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import SampleLoader, stratified
 from bntt.data.prepared import Manifest
@@ -15,7 +17,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_json_lines
 from bntt.nn import SpikingClassifier, retime
 from bntt.runs.directory import RunDirectory, load_best
-from bntt.runs.evaluation import _gamma_floor, evaluate_run, retimed, retiming_of
+from bntt.runs.evaluation import _gamma_floor, evaluate_run, recalibrated, retimed, retiming_of
 from bntt.runs.identity import weights_hash
 from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
@@ -139,6 +141,24 @@ def test_its_files_are_its_own_and_the_checkpoint_stays(run, tmp_path):
     assert weights_hash(RunDirectory(folder)) == before
 
 
+@each_row("norm", ["bntt", "bn"])
+def test_recalibrated_it_is_measured_with_statistics_of_training_batches(norm, run, tmp_path):
+    recipe = tiny.edited(run[0], network={"norm": norm}, train={"epochs": 1})
+    data = tiny.parts(recipe)
+    folder, _ = tiny.trained(recipe, data, tmp_path)
+    loaded = load_run(folder.path)
+    kept = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    found = loaded.evaluate(EvaluateArguments(recalibrate=True, draws=2), Progress())
+    assert all(torch.equal(value, kept[name]) for name, value in loaded.model.state_dict().items())
+    model = copy.deepcopy(loaded.model)
+    how = {"seed": recipe.seed, "draw": 1, "per_step": True}
+    assert found.recalibrated_on == recalibrate(model, training_loader(recipe, loaded.data), batches=40, **how)
+    assert len(model.network.blocks["conv1"].norm.running_mean) == recipe.network.num_steps
+    own = evaluate(model, SampleLoader(loaded.data.test, 250), seed=recipe.seed, draws=2)
+    assert found.accuracy_over_time == own.accuracy.over_time
+    assert found.spikes_per_image == own.activity.spikes_per_sample()
+
+
 def test_a_last_gamma_near_zero_is_told(run):
     recipe, data, *_ = run
     model = best(run)
@@ -178,6 +198,8 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm, run):
     assert retimed(model, recipe, data, retiming_of(recipe, 6, "hold"), "cpu")[0].encoder.num_steps == 6
     with pytest.raises(ArgumentError, match=r"--longer re-estimate: network\.norm"):
         retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
+    with pytest.raises(ArgumentError, match=r"--recalibrate: network\.norm"):
+        recalibrated(model, recipe, data)
 
 
 def test_a_part_whose_steps_are_not_known_is_named(run):

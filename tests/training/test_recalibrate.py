@@ -24,28 +24,32 @@ def batches(rng, sizes=(4, 5, 6)):
 
 
 @each_row(
-    "norm, pooled, backend",
+    "norm, pooled, backend, per_step, rows",
     [
-        ("bntt", False, "auto"),
-        ("bntt", False, "reference"),
-        ("bn", False, "auto"),
-        ("bn-pooled", True, "auto"),
-        ("tdbn", True, "auto"),
+        ("bntt", False, "auto", False, T),
+        ("bntt", False, "reference", True, T),
+        ("bn", False, "auto", False, 1),
+        ("bn", False, "auto", True, T),
+        ("bn", False, "reference", True, T),
+        ("bn-pooled", True, "auto", True, 1),
+        ("tdbn", True, "auto", False, 1),
     ],
 )
-def test_statistics_by_hand(norm, pooled, backend, rng):
+def test_statistics_by_hand(norm, pooled, backend, per_step, rows, rng):
     """The first layer's current is a product: means of the batches' means and unbiased variances, by step.
 
-    In one row over all steps; where a norm pools over time, of all steps of a batch together.
+    In one row over all steps; where a norm pools over time, of all steps of a batch together. With ``per_step`` standard
+    BN has a row for every step; a norm that pools keeps the one that it was trained with.
     """
     model, given = built(norm, backend), batches(rng, (4, 4, 6))
-    assert recalibrate(model, given, batches=2) == 8
+    assert recalibrate(model, given, batches=2, per_step=per_step) == 8
     found = model.network.blocks["fc1"].norm
     weight = model.network.blocks["fc1"].synapse[1].weight.detach()
     currents = torch.stack([x.transpose(0, 1) @ weight.T for x, _ in given[:2]])
     currents = currents.flatten(1, 2)[:, None] if pooled else currents
     mean, var = currents.mean(2).mean(0), currents.var(2, unbiased=True).mean(0)
-    if len(found.running_mean) == 1:
+    assert len(found.running_mean) == len(found.running_var) == rows
+    if rows == 1:
         mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
     assert torch.allclose(found.running_mean, mean, atol=1e-5)
     assert torch.allclose(found.running_var, var, rtol=1e-4)
@@ -99,3 +103,16 @@ def test_fused_and_plain_agree_and_nothing_else_changes(norm, rng):
 def test_what_cannot_be(norm, batch, most, named, rng):
     with pytest.raises(ValueError, match=named):
         recalibrate(built(norm), batches(rng, batch), batches=most)
+
+
+@each_row("backend", ["auto", "reference"])
+def test_standard_bn_recalibrated_for_every_step_computes_as_bntt_with_its_gamma(backend, rng):
+    """The network that it becomes: BNTT's statistics, one γ and β; the kernels see the new rows."""
+    model, given = built("bn", backend).eval(), batches(rng, (8, 8))
+    before = model(given[0][0], seed=0)
+    recalibrate(model, given, per_step=True)
+    twin = built("bntt-beta", backend).eval()
+    state = {name: value for name, value in model.state_dict().items()}
+    twin.load_state_dict({name: state[name].expand_as(value) for name, value in twin.state_dict().items()})
+    assert torch.equal(model(given[0][0], seed=0), twin(given[0][0], seed=0))
+    assert not torch.equal(model(given[0][0], seed=0), before)

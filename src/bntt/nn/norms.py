@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -223,6 +223,14 @@ class TemporalNorm(nn.Module):
         for name, once in (*names, ("running_mean", running), ("running_var", running)):
             if not once and (table := getattr(self, name)) is not None:
                 yield name, table
+
+    def split_statistics(self) -> None:
+        """Give every step its own running statistics, copies of the shared ones, if its own batch normalised it."""
+        if self.method.shared_running and self.method.pooling == Window(0):
+            self.method = replace(self.method, shared_running=False)
+            self.running_mean, self.running_var = (
+                table.repeat(self.num_steps, 1) for table in (self.running_mean, self.running_var)
+            )
 
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:

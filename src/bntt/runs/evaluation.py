@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -56,15 +57,30 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     return Retiming(trained_steps=trained, steps=steps, how=longer or "truncate")
 
 
+def lacks_statistics(model: SpikingClassifier, recipe: Recipe) -> str:
+    """Say why the statistics of a run's norms cannot be measured again; "" if they can."""
+    if not recipe.data.name:
+        return "it takes training samples, which a run of bntt.fit does not keep"
+    found = any(norm_facts(part).running_statistics for part in model.modules())
+    return "" if found else f"network.norm = {recipe.network.norm!r} has no statistics"
+
+
+def recalibrated(model: SpikingClassifier, recipe: Recipe, data: RecipeData) -> tuple[SpikingClassifier, int]:
+    """Return a copy whose statistics are those of 40 training batches, with the number of samples seen."""
+    if lacks := lacks_statistics(model, recipe):
+        raise ArgumentError(f"--recalibrate: {lacks}: leave it out")
+    model = copy.deepcopy(model)
+    loader = training_loader(recipe, data, str(next(model.parameters()).device))
+    drawn = {"seed": recipe.seed, "draw": recipe.train.epochs}  # an epoch after the last: noise no update has seen
+    return model, recalibrate(model, loader, batches=40, per_step=True, **drawn)
+
+
 def retimed(
     model: SpikingClassifier, recipe: Recipe, data: RecipeData, retiming: Retiming, device: str
 ) -> tuple[SpikingClassifier, Retiming]:
     """Give the model more steps, and describe the change."""
     again, seen = retiming.how == "re-estimate", 0
-    if again and not (recipe.data.name and any(norm_facts(part).running_statistics for part in model.modules())):
-        lacks = f"network.norm = {recipe.network.norm!r} has no statistics"
-        if not recipe.data.name:
-            lacks = "it takes training samples, which a run of bntt.fit does not keep"
+    if again and (lacks := lacks_statistics(model, recipe)):
         raise ArgumentError(f"--longer re-estimate: {lacks}: use --longer hold")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

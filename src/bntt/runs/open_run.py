@@ -20,7 +20,7 @@ from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best, usable
-from bntt.runs.evaluation import evaluate_loaded, retiming_of
+from bntt.runs.evaluation import evaluate_loaded, recalibrated, retiming_of
 from bntt.runs.from_python import load_samples, model_of
 from bntt.runs.identity import (
     EXIT,
@@ -153,6 +153,7 @@ class LoadedRun:
         """Evaluate it over all steps, fewer, or another number of steps than it was trained with."""
         recipe, run = self.recipe, RunDirectory(self.path)
         steps: int | Retiming | None = None
+        model, seen = self.model, None
         if self.facts.is_ann and (arguments.exit or arguments.num_steps is not None):
             raise ArgumentError(
                 f"{self.path} is an ANN: its one step is all there is, leave out --exit and --num-steps"
@@ -165,8 +166,10 @@ class LoadedRun:
             steps = saved_exit(run, recipe.network.num_steps)
         elif arguments.num_steps is not None:
             steps = retiming_of(recipe, arguments.num_steps, arguments.longer)
+        if arguments.recalibrate:
+            model, seen = recalibrated(model, recipe, self.data)
         found = evaluate_loaded(
-            (self.model, self.checkpoint_facts, run.kept_rows()),
+            (model, self.checkpoint_facts, run.kept_rows()),
             recipe,
             self.data,
             split=arguments.split,
@@ -175,7 +178,8 @@ class LoadedRun:
             steps=steps,
             progress=progress,
         )
-        return found.model_copy(update={"arguments": arguments})
+        told = {"recalibrated_on": seen} if seen else {}
+        return found.model_copy(update={"arguments": arguments, **told})
 
     def exit_steps(self) -> int | None:
         """Return the number of steps after which the exit in ``exit.json`` stops; None without that file."""

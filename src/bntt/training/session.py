@@ -16,7 +16,7 @@ from bntt.io.checkpoint import CheckpointError, misfits
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
-from bntt.nn.norms import HeldStatistics, batch_statistics, hold_statistics
+from bntt.nn.norms import HeldStatistics, TemporalNorm, batch_statistics, hold_statistics
 from bntt.nn.tensor_checks import NonFiniteError as NonFiniteError
 from bntt.nn.tensor_checks import first_non_finite
 from bntt.training.method import PAPER, Method
@@ -462,7 +462,15 @@ def updates(
 
 
 @torch.no_grad()
-def recalibrate(model: SpikingClassifier, loader: Loader, *, batches: int = 20, seed: int = 0, draw: int = 0) -> int:
+def recalibrate(
+    model: SpikingClassifier,
+    loader: Loader,
+    *,
+    batches: int = 20,
+    per_step: bool = False,
+    seed: int = 0,
+    draw: int = 0,
+) -> int:
     """Replace every norm's running statistics by averages over the first batches of a loader; nothing else changes.
 
     Every batch is normalised by its own statistics, layer after layer, as in training; then
@@ -472,6 +480,7 @@ def recalibrate(model: SpikingClassifier, loader: Loader, *, batches: int = 20, 
         model: changed in place; its modes stay as they are.
         loader: of training samples, as :func:`~bntt.training.updates`'s; its batches should be as large as in training.
         batches: number of batches used, or all if there are fewer.
+        per_step: give standard BN, whose training normalises every step by its own batch, statistics for every step.
         seed, draw: seed and draw of order, augmentation and noise.
 
     Returns:
@@ -493,6 +502,10 @@ def recalibrate(model: SpikingClassifier, loader: Loader, *, batches: int = 20, 
         raise ValueError(f"batches must be 1 or more, got {batches}")
     if model.network.compute.reduce is None:
         check_share(loader, Processes())
+    if per_step:
+        for part in model.modules():
+            if isinstance(part, TemporalNorm):
+                part.split_statistics()
     device, seen = next(model.parameters()).device, 0
     with batch_statistics(model) as held:
         for inputs, _, index in itertools.islice(samples(loader, draw), batches):

@@ -40,6 +40,7 @@ def test_words_have_the_numbers():
         ({"is_trained": False}, ("imported",)),
         ({"updates": 70, "seconds": 5.0}, ("70 updates in 5 s",)),
         ({"arguments": {"exit": True}}, ("stopped after 2 steps",)),
+        ({"recalibrated_on": 900}, ("statistics measured again, on 900",)),
         ({"retimed": made}, ("trained with 3 steps, measured with 2", "900", "γ is near 0")),
         ({"firing_rate": {}}, ("an ANN",)),
     ):
@@ -87,6 +88,7 @@ def test_numbers_of_another_kind_have_files_of_their_own():
         ({"num_steps": 5}, "evaluation-5-steps-truncate"),
         ({"num_steps": 16, "longer": "hold", "split": "validation"}, "evaluation-validation-16-steps-hold"),
         ({"images": 20, "exit": True}, "evaluation-exit-20-images"),
+        ({"recalibrate": True, "split": "validation"}, "evaluation-validation-recalibrated"),
     ):
         assert EVALUATE.stem(EvaluateArguments(**asked)) == stem
         assert EVALUATE.record_in(stem) is EvaluationResult

@@ -200,7 +200,12 @@ class EvaluateArguments:
     "re-estimate" holds γ and measures the statistics of all steps on 20 training batches.
     """
 
+    recalibrate: bool = False
+    """Measure the norms' statistics again, on 40 training batches; standard BN gets its own for every step."""
+
     def __post_init__(self) -> None:
+        if self.recalibrate and (self.exit or self.num_steps is not None):
+            raise ArgumentError("--recalibrate measures all steps of the run: leave out --exit and --num-steps")
         if self.num_steps is not None and self.exit:
             raise ArgumentError("--exit and --num-steps both say when to stop: pass only one of them")
         if self.longer is not None and self.num_steps is None:
@@ -319,6 +324,8 @@ class EvaluationResult(Result):
     """Firing rate of each layer; empty for an ANN."""
     spikes_per_image: Annotated[float, Shown("spikes per image", form=",", metric="spikes", digits=0)]
     retimed: Retiming | None = None
+    recalibrated_on: int | None = None
+    """Number of training samples on which the norms' statistics were measured again; None: those of training."""
     is_random: bool = True
     """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True
@@ -378,6 +385,8 @@ class EvaluationResult(Result):
     def _words(self) -> Iterator[str]:
         if self.arguments and self.arguments.exit:
             yield f"stopped after {plural(self.num_steps, 'step')}, as bntt exit chose"
+        if self.recalibrated_on:
+            yield f"the norms' statistics measured again, on {self.recalibrated_on:,} training samples"
         if self.retimed:
             yield self.retimed.text
             if self.retimed.warning:
@@ -426,6 +435,7 @@ def variant(arguments: EvaluateArguments) -> str:
     parts = {
         arguments.split: arguments.split != "test",
         "exit": arguments.exit,
+        "recalibrated": arguments.recalibrate,
         f"{arguments.num_steps}-steps-{arguments.longer or 'truncate'}": arguments.num_steps is not None,
         f"{arguments.images}-images": arguments.images is not None,
     }
@@ -437,7 +447,8 @@ EVALUATE = Measurement(
     """Evaluate a run's best epoch on every image, with fresh noise in every draw.
 
     Writes evaluation.json and evaluation.png; evaluation-validation.* for the other split, evaluation-exit.* with
-    --exit, evaluation-T-steps-HOW.* with --num-steps T, and evaluation-N-images.* with --images N.
+    --exit, evaluation-T-steps-HOW.* with --num-steps T, evaluation-recalibrated.* with --recalibrate, and
+    evaluation-N-images.* with --images N.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10""",
     EvaluateArguments,
