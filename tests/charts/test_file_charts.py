@@ -31,7 +31,7 @@ def test_a_line_with_its_band_crosses_and_levels():
     assert points(line)[0] == [0, 0.9]
     assert math.isnan(points(line)[1][1])
     assert points(cross) == [[2, 0.4]]
-    assert to_hex(line.get_color()) == METHODS["bntt"].light
+    assert to_hex(line.get_color()) == METHODS["bntt"][0]
     assert (height.get_ydata()[0], place.get_xdata()[0]) == (0.1, 1)
     assert len(axes.collections) == 1
     assert list(legend) == ["bntt", "INVALID", "here"]

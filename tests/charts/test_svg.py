@@ -60,7 +60,7 @@ def test_long_names_stand_beside_each_other():
 
 
 def test_every_colour_has_one_in_dark_mode():
-    assert len(DARK) == len({one.light for one in (*METHODS.values(), *SHADES)} | set(INKS))
+    assert len(DARK) == len({light for light, _ in (*METHODS.values(), *SHADES)} | set(INKS))
     _, rules = drawn(*charts("bntt"))
     assert {"stroke:var(--d1410c)", "stroke:var(--a61b1b)"} <= set(re.findall(r"stroke:[^;}]+", rules))
     assert not re.findall(r"(?:fill|stroke):#", rules)

@@ -38,8 +38,8 @@ def batches(rng, sizes=(4, 5, 6)):
 def test_statistics_by_hand(norm, pooled, backend, per_step, rows, rng):
     """The first layer's current is a product: means of the batches' means and unbiased variances, by step.
 
-    In one row over all steps; where a norm pools over time, of all steps of a batch together. With ``per_step`` standard
-    BN has a row for every step; a norm that pools keeps the one that it was trained with.
+    In one row over all steps; where a norm pools over time, of all steps of a batch together. With ``per_step``
+    standard BN has a row for every step; a norm that pools keeps the one that it was trained with.
     """
     model, given = built(norm, backend), batches(rng, (4, 4, 6))
     assert recalibrate(model, given, batches=2, per_step=per_step) == 8
@@ -112,7 +112,7 @@ def test_standard_bn_recalibrated_for_every_step_computes_as_bntt_with_its_gamma
     before = model(given[0][0], seed=0)
     recalibrate(model, given, per_step=True)
     twin = built("bntt-beta", backend).eval()
-    state = {name: value for name, value in model.state_dict().items()}
+    state = model.state_dict()
     twin.load_state_dict({name: state[name].expand_as(value) for name, value in twin.state_dict().items()})
     assert torch.equal(model(given[0][0], seed=0), twin(given[0][0], seed=0))
     assert not torch.equal(model(given[0][0], seed=0), before)

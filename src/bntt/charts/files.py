@@ -157,7 +157,7 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks, width: float) -> Legend:
             axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
         case Histogram():
             for name, counts in chart.counts.items():
-                colour, alone = looks.colour(name).light, len(chart.counts) == 1
+                colour, alone = looks.colour(name), len(chart.counts) == 1
                 legend[name] = axes.stairs(counts, chart.edges, color=colour, fill=alone, linewidth=1.6)
         case Image():
             axes.imshow(chart.pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -185,7 +185,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     legend, invalid, logarithmic = Legend(), Legend(), is_logarithmic(chart.y, values_along(chart))
     for line in chart.lines:
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
-        colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
+        colour, mark = looks.colour(line.name, line.colour), MARKS[looks.numbers[line.name] % len(MARKS)]
         (legend[line.name],) = axes.plot(
             list(line.x),
             y,
@@ -234,7 +234,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
     for number, bar in enumerate(chart.bars):
         aside = 0.0 if chart.stacked else width * (number - (len(chart.bars) - 1) / 2)
         at, heights = [place + aside for place in places], _open(bar.values)
-        colour = looks.colour(bar.name, bar.colour).light
+        colour = looks.colour(bar.name, bar.colour)
         legend[bar.name] = axes.bar(at, heights, 0.92 * width, bottom=below, color=colour)
         if bar.low and bar.high:
             axes.vlines(at, _open(bar.low), _open(bar.high), color=INK, linewidth=1.2)
@@ -254,7 +254,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
 def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
     legend, logarithmic = Legend(), is_logarithmic(chart.x, values_along(chart))
     for place, entry in enumerate(chart.entries):
-        colour = looks.colour("entry", entry.colour).light
+        colour = looks.colour("entry", entry.colour)
         if entry.low is not None and entry.high is not None:
             axes.hlines(place, entry.low, entry.high, color=colour, linewidth=2)
         axes.plot(list(entry.points), [place] * len(entry.points), "o", **SINGLE)
@@ -414,33 +414,26 @@ def limits(axis: Axis, held: Sequence[float], *, values: bool = True) -> tuple[f
     return (low, high) if high > low else (low, low + 1.0)
 
 
-class Colour(NamedTuple):
-    """A colour on a light background, in files and on the page, and in the page's dark mode."""
-
-    light: str
-    dark: str
-
-
 METHODS = {
-    "bntt": Colour("#d1410c", "#ff7a45"),
-    "bntt-scaled": Colour("#a3123f", "#ff8fa8"),
-    "bntt-beta": Colour("#b8741a", "#f0b060"),
-    "tdbn": Colour("#1b7f4b", "#5fd39a"),
-    "tebn": Colour("#7a3fa8", "#c09af0"),
-    "tab": Colour("#0a7f94", "#41c4d1"),
-    "bn": Colour("#1f4e9c", "#7aa7ff"),
-    "bn-pooled": Colour("#3b82c4", "#a9c8ff"),
-    "bntt-shared-gamma": Colour("#c3713d", "#f5b58a"),
-    "bntt-shared-statistics": Colour("#825f9f", "#ccafe0"),
-    "bntt-shared-both": Colour("#2f8f83", "#7fd6ca"),
-    "layer": Colour("#857000", "#d6bb3a"),
-    "none": Colour("#5a606b", "#a3aab5"),
-    "conversion": Colour("#b02a6b", "#ef7fb5"),
-    "hybrid": Colour("#4d7f1a", "#93cc4f"),
-    "surrogate": Colour("#7d4e2a", "#c9a07a"),
-    "ann": Colour("#1b1d21", "#e6e8eb"),
+    "bntt": ("#d1410c", "#ff7a45"),
+    "bntt-scaled": ("#a3123f", "#ff8fa8"),
+    "bntt-beta": ("#b8741a", "#f0b060"),
+    "tdbn": ("#1b7f4b", "#5fd39a"),
+    "tebn": ("#7a3fa8", "#c09af0"),
+    "tab": ("#0a7f94", "#41c4d1"),
+    "bn": ("#1f4e9c", "#7aa7ff"),
+    "bn-pooled": ("#3b82c4", "#a9c8ff"),
+    "bntt-shared-gamma": ("#c3713d", "#f5b58a"),
+    "bntt-shared-statistics": ("#825f9f", "#ccafe0"),
+    "bntt-shared-both": ("#2f8f83", "#7fd6ca"),
+    "layer": ("#857000", "#d6bb3a"),
+    "none": ("#5a606b", "#a3aab5"),
+    "conversion": ("#b02a6b", "#ef7fb5"),
+    "hybrid": ("#4d7f1a", "#93cc4f"),
+    "surrogate": ("#7d4e2a", "#c9a07a"),
+    "ann": ("#1b1d21", "#e6e8eb"),
 }
-"""By name, as recipes write norms; BNTT's is the strongest, and no other name gets it."""
+"""Colours in files and on light pages, and in dark mode, by name as recipes write norms; BNTT's is the strongest."""
 OTHERS = tuple(
     METHODS[name]
     for first in ("bn bntt-beta tebn tdbn conversion tab", "layer bn-pooled hybrid surrogate bntt-scaled none")
@@ -459,18 +452,18 @@ def _between(stops: Sequence[str], share: float) -> str:
     return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in zip(*ends, strict=True))
 
 
-SHADES = tuple(Colour(*(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES))
+SHADES = tuple((_between(_LIGHT, i / (_SHADES - 1)), _between(_DARK, i / (_SHADES - 1))) for i in range(_SHADES))
 
 
 class Looks(NamedTuple):
     """The looks that tell the series of a figure apart: a colour and a number, which selects the marks."""
 
-    colours: Mapping[str, Colour]
+    colours: Mapping[str, tuple[str, str]]
     numbers: Mapping[str, int]
 
-    def colour(self, name: str, colour: str = "") -> Colour:
-        """Return the colour of a series, from its name and the colour in its record."""
-        return self.colours[(colour or name).lower()]
+    def colour(self, name: str, colour: str = "") -> str:
+        """Return the colour of a series in files, from its name and the colour in its record."""
+        return self.colours[(colour or name).lower()][0]
 
 
 def looks_of(charts: Iterable[Chart]) -> Looks:

@@ -20,7 +20,7 @@ INKS = {
     "#d9d9d9": "#3a3f47",
     INVALID: "#ff9a8f",
 }  # fmt: skip
-DARK = {one.light: one.dark for one in (*METHODS.values(), *SHADES)} | INKS
+DARK = dict((*METHODS.values(), *SHADES)) | INKS
 """The colour of each in dark mode."""
 
 

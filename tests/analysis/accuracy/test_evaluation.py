@@ -90,10 +90,10 @@ def test_a_batch_advances_in_parts_as_in_one(images):
     for backend, sizes in (("auto", [25, 2]), ("reference", [1] * 27)):
         net = classifier(backend=backend)
         parts = list(advance_batch(net, images, Measure(spikes=True), {"seed": 4, "draw": 7}))
-        assert [len(part.logits) for part in parts] == sizes
+        assert [len(logits) for logits, _, _ in parts] == sizes
         trace = net.trace(images, seed=4, draw=7)
-        assert torch.equal(torch.cat([part.logits for part in parts]), trace.logits)
-        assert torch.equal(joined([part.measured for part in parts])["fc1"].spikes, trace.spikes["fc1"])
+        assert torch.equal(torch.cat([logits for logits, _, _ in parts]), trace.logits)
+        assert torch.equal(joined([measured for _, measured, _ in parts])["fc1"].spikes, trace.spikes["fc1"])
 
 
 @torch.no_grad()
@@ -106,10 +106,10 @@ def test_those_who_left_are_not_asked_again(images):
 
     parts = list(advance_batch(net, images, Measure(spikes=True), {"seed": 4}, leaves=leaves))
     assert asked == [5, 2, 1]
-    assert [part.there.tolist() for part in parts] == [[0, 1, 2, 3, 4], [1, 3], [3]]
+    assert [there.tolist() for _, _, there in parts] == [[0, 1, 2, 3, 4], [1, 3], [3]]
     whole = net.trace(images, seed=4).logits
-    for t, part in enumerate(parts):
-        assert torch.allclose(part.logits[0], whole[t, part.there], atol=1e-6)
+    for t, (logits, _, there) in enumerate(parts):
+        assert torch.allclose(logits[0], whole[t, there], atol=1e-6)
 
 
 def answers(both, one, other, neither):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -155,14 +155,6 @@ def presented(
             raise ValueError(f"there are no samples to {what}")
 
 
-class BatchSteps(NamedTuple):
-    """Results of some steps; ``there`` are the places in the batch of the samples that are still in it."""
-
-    logits: Float[Tensor, "S there K"]
-    measured: Measured
-    there: Int[Tensor, " there"]
-
-
 def advance_batch(
     model: SpikingClassifier,
     inputs: Tensor,
@@ -171,8 +163,11 @@ def advance_batch(
     *,
     leaves: ExitRule | None = None,
     unlisted: Mapping[str, SpikingLayer] = {},
-) -> Iterator[BatchSteps]:
-    """Advance a batch from rest, in the model's current mode, to its last step or until all samples have left."""
+) -> Iterator[tuple[Float[Tensor, "S there K"], Measured, Int[Tensor, " there"]]]:
+    """Advance a batch from rest, in the model's current mode, to its last step or until all samples have left.
+
+    Yields the logits of some steps, what was measured, and the places in the batch of the samples still in it.
+    """
     total, state = model.encoder.num_steps, None
     at_once, there = 1, torch.arange(len(inputs), device=inputs.device)
     if leaves is None:
@@ -184,7 +179,7 @@ def advance_batch(
             logits, state = model.advance(
                 inputs, state, steps=steps, measure=measure, **(noise if state is None else {})
             )
-        yield BatchSteps(logits, (state.measured or {}) | found, there)
+        yield logits, (state.measured or {}) | found, there
         if leaves is not None and bool((gone := leaves(logits[-1])).any()):
             inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]
 

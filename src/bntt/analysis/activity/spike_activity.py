@@ -76,7 +76,7 @@ def class_activity(
             check_labels(labels, classes)
             shown += labels.cpu().bincount(minlength=classes)
             steps = advance_batch(model, inputs, measure, noise)
-            for name, layer in joined([part.measured for part in steps]).items():
+            for name, layer in joined([found for _, found, _ in steps]).items():
                 if layer.spikes is None or layer.samples is None:
                     continue
                 neurons[name] = layer.neurons

@@ -71,7 +71,7 @@ def input_moments(
     with torch.no_grad(), evaluating(model):
         for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress, draw=draw):
             steps = advance_batch(model, inputs, Measure(moments=True), noise)
-            found = joined([part.measured for part in steps])
+            found = joined([found for _, found, _ in steps])
             for name in norms:
                 moments = found[name].moments
                 assert moments is not None  # asked for, and the layer has a norm

@@ -322,12 +322,13 @@ def count_operations(
         for draw, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
             shape = first_input(model, inputs, noise).shape[2:]
             logits, parts = list[Tensor](), []
-            for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
-                answers = part.logits
+            for answers, measured, there in advance_batch(
+                model, inputs, measure, noise, leaves=leaves, unlisted=readout
+            ):
                 if logits:  # samples that have left keep their last answer
-                    answers = logits[-1][-1:].repeat(len(part.logits), 1, 1).index_copy(1, part.there, part.logits)
+                    answers = logits[-1][-1:].repeat(len(answers), 1, 1).index_copy(1, there, answers)
                 logits.append(answers)
-                parts.append(part.measured)
+                parts.append(measured)
             answers = torch.cat([*logits, *[logits[-1][-1:]] * (steps - sum(map(len, logits)))])
             add_to(hits, draw, right_answers(answers, labels).sum(1))
             samples += len(labels)

@@ -537,11 +537,12 @@ def exit_each(
     with evaluating(model):
         for inputs, labels, noise in _merged(model, presented(model, batches, "classify", seed, draws, progress)):
             answer, left = (torch.zeros(len(labels), dtype=torch.int64, device=inputs.device) for _ in range(2))
-            for step, part in enumerate(advance_batch(model, inputs, Measure(spikes=True), noise, leaves=rule)):
-                spikes[step] += sum(float(one.spikes.sum()) for one in part.measured.values() if one.spikes is not None)
-                check_labels(labels, part.logits.shape[2])
-                check_logits(part.logits)
-                answer[part.there], left[part.there] = part.logits[-1].argmax(1), step + 1
+            steps_of_batch = advance_batch(model, inputs, Measure(spikes=True), noise, leaves=rule)
+            for step, (logits, measured, there) in enumerate(steps_of_batch):
+                spikes[step] += sum(float(one.spikes.sum()) for one in measured.values() if one.spikes is not None)
+                check_labels(labels, logits.shape[2])
+                check_logits(logits)
+                answer[there], left[there] = logits[-1].argmax(1), step + 1
             classes.append(answer.cpu())
             right.append(classes[-1] == labels.cpu())
             steps.append(left.cpu())
