@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 
-BUDGET, SPARE = 41110, 250
+BUDGET, SPARE = 41019, 250
 """Most lines under ``src``, and how far below it they may fall before the commit that takes them out lowers it."""
 MOST_LINES, MOST_FILES = 800, 18
 OTHER_PROGRAMS = {"runs/environment.py", "deploy/nir/graph.py"}

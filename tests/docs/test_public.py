@@ -55,7 +55,7 @@ def test_old_names_work_and_warn_and_the_migration_page_has_them():
     alone = bntt.training.Processes()
     old = [
         *[(bntt.data, "ImageLoader", bntt.data.SampleLoader), (bntt.models, "SpikingNetwork", bntt.SpikingNetwork)],
-        *[(analysis, "Differences", analysis.FoldedNetwork), (analysis, "Surprises", analysis.UnvaryingInput)],
+        *[(analysis, "Differences", analysis.FoldedNetwork)],
         *[(analysis, "likeness", analysis.step_changes), (analysis, "stretches", analysis.threshold_ranges)],
         *[(accuracy, "images", 2), (activity, "images", 2), (activity, "spikes_per_image", activity.spikes_per_sample)],
         *[(bntt.data.Batch(1, 2, 3), "images", 1), (run, "kept", facts), (alone, "first", True)],

@@ -96,7 +96,6 @@ def test_numbers_of_numpy_are_taken():
     [
         (bntt.analysis.gamma_profile, ()),
         (bntt.analysis.gamma_spread, ()),
-        (bntt.analysis.looks_untrained, ()),
         (bntt.analysis.step_changes, ()),
         (bntt.analysis.stepwise_norms, ()),
         (bntt.interop.to_state_dict, ("authors",)),

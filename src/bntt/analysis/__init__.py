@@ -10,7 +10,6 @@ __all__, __getattr__, __dir__ = door(
     __file__,
     {
         "Differences": "bntt.analysis.FoldedNetwork",
-        "Surprises": "bntt.analysis.UnvaryingInput",
         "likeness": "bntt.analysis.step_changes",
         "stretches": "bntt.analysis.threshold_ranges",
     },

@@ -3,7 +3,6 @@
 from bntt.analysis.accuracy import Accuracy as Accuracy
 from bntt.analysis.accuracy import Difference as Difference
 from bntt.analysis.accuracy import Summary as Summary
-from bntt.analysis.accuracy import UnvaryingInput as UnvaryingInput
 from bntt.analysis.accuracy import paired_difference as paired_difference
 from bntt.analysis.accuracy import wilson as wilson
 from bntt.analysis.accuracy.evaluation import Activity as Activity
@@ -12,12 +11,9 @@ from bntt.analysis.accuracy.evaluation import Paired as Paired
 from bntt.analysis.accuracy.evaluation import evaluate as evaluate
 from bntt.analysis.accuracy.evaluation import paired as paired
 from bntt.analysis.activity import Finding as Finding
-from bntt.analysis.activity.spike_activity import Unvarying as Unvarying
 from bntt.analysis.activity.spike_activity import class_activity as class_activity
 from bntt.analysis.activity.spike_activity import health as health
-from bntt.analysis.activity.spike_activity import surprises as surprises
 from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
-from bntt.analysis.activity.spike_activity import unvarying as unvarying
 from bntt.analysis.drift import LayerDrift as LayerDrift
 from bntt.analysis.drift import LayerInputs as LayerInputs
 from bntt.analysis.drift.inputs import input_drift as input_drift
@@ -40,7 +36,6 @@ from bntt.analysis.exit.early_exit import exit_each as exit_each
 from bntt.analysis.exit.early_exit import exit_step as exit_step
 from bntt.analysis.exit.early_exit import gamma_profile as gamma_profile
 from bntt.analysis.exit.early_exit import gamma_spread as gamma_spread
-from bntt.analysis.exit.early_exit import looks_untrained as looks_untrained
 from bntt.analysis.exit.early_exit import record_running as record_running
 from bntt.analysis.exit.early_exit import step_changes as step_changes
 from bntt.analysis.exit.early_exit import stepwise_norms as stepwise_norms

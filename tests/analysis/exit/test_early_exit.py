@@ -12,7 +12,6 @@ from bntt.analysis import (
     choose_exit,
     choose_truncation,
     exit_step,
-    looks_untrained,
     threshold_ranges,
 )
 from bntt.analysis.exit.early_exit import GammaProfile, envelope, gamma_profile, gamma_spread
@@ -161,14 +160,6 @@ def test_means_of_gamma_by_hand():
     assert profile.signed["fc1"].tolist() == [-0.5, 3.5]
     assert profile.deviation["fc1"].tolist() == pytest.approx([1.5, 2.5])
     assert profile.relative["fc1"].tolist() == pytest.approx([(1 * 2 / 1 + 2) / 2, (3 * 2 / 3 + 4) / 2])
-
-
-def test_a_network_looks_untrained_until_some_gamma_has_moved():
-    net = mlp(in_features=2, hidden=(2, 2), num_steps=2)
-    assert looks_untrained(net)
-    with torch.no_grad():
-        net.blocks["fc2"].norm.gamma[1, 0] = 0.99
-    assert not looks_untrained(net)
 
 
 def test_the_spread_counts_every_channel_once():

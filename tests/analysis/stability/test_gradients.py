@@ -117,14 +117,12 @@ def test_the_loss_along_the_gradient_is_a_hand_loops(batch):
         assert there != found.start
 
 
-def test_range_and_smoothness():
+def test_range_and_prediction():
     found = AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(3.0, 4.0))
     assert found.range == (1.5, 3.0)
-    assert found.smoothness == pytest.approx(3.0)
     assert found.predicted == (0.0, -2.0)
     lost = found.model_copy(update={"loss": (None, 3.0), "change": (3.0, None)})
-    assert (*lost.range, lost.smoothness) == (None, None, None)
-    assert found.model_copy(update={"norm": 0.0}).smoothness is None
+    assert lost.range == (None, None)
 
 
 def test_another_loss_is_followed(batch):

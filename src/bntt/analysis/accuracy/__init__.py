@@ -236,22 +236,6 @@ class Retiming(Record):
         return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
 
 
-class UnvaryingInput(Record):
-    """Steps at which all training samples have the same input, and the samples that differ there.
-
-    Returned by :func:`bntt.analysis.surprises`.
-    """
-
-    steps: Sequence[int]
-    """The steps at which no training sample's input varied, 0-based."""
-    training_samples: int
-    """Number of training samples examined."""
-    samples: int
-    """Number of samples measured."""
-    differ: int
-    """Number of samples whose input differs at one of the steps."""
-
-
 class Ann(Record):
     """The ANN that a run was converted from."""
 

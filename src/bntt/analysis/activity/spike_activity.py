@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Integer
-from torch import Tensor, nn
+from jaxtyping import Float, Integer
+from torch import Tensor
 
-from bntt.analysis.accuracy import UnvaryingInput, spans
+from bntt.analysis.accuracy import spans
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.analysis.activity import Finding
 from bntt.nn.call import evaluating
-from bntt.nn.encoders import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.delays import Delay, delays, rule_of
-from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.norms import batch_statistics
@@ -228,79 +227,3 @@ def _collapsed(norm: Any, late: Delay) -> Iterator[Fault]:
         count, gain = int(low.sum()), float(gains[low.expand_as(gains)].max())
         what = f"always got one current in {count} of {low.numel()} {of}: deviations are multiplied by up to {gain:.3g}"
         yield "collapsed", every, count / low.numel(), what
-
-
-@dataclass(frozen=True)
-class Unvarying:
-    """Steps at which a network's input is the same for all samples, and that input; returned by :func:`unvarying`."""
-
-    samples: int
-    """Number of samples examined."""
-    steps: Bool[Tensor, " T"]
-    """True at steps where nothing in the input varies."""
-    usual: Float[Tensor, "T *shape"]
-    """The input of the first sample, shared by all samples at those steps."""
-
-    @property
-    def which(self) -> tuple[int, ...]:
-        """The unvarying steps, from 0."""
-        return tuple(self.steps.nonzero().flatten().tolist())
-
-
-def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
-    """Return the steps at which the encoder gives the same input for all samples of a loader, in its draw 0.
-
-    Args:
-        encoder: the encoder.
-        batches: the training samples.
-
-    Raises:
-        ValueError: if there are no samples.
-
-    >>> from bntt.nn import SequenceEncoder
-    >>> x = torch.tensor([[0.0, 0.2, 0.0], [0.0, 0.7, 0.0]]).unsqueeze(2)
-    >>> unvarying(SequenceEncoder(3), [(x, [0, 1])]).which
-    (0, 2)
-    """
-    usual, same, count = None, torch.ones(()), 0
-    for inputs, _, index in samples(batches, 0):
-        drive = _encoded(encoder, inputs, index)
-        usual = drive[:, 0].clone() if usual is None else usual
-        same, count = same * (drive == usual[:, None]).flatten(1).all(1), count + len(inputs)
-    if usual is None:
-        raise ValueError("there are no samples whose input could vary")
-    return Unvarying(count, same.bool(), usual)
-
-
-def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
-    """Return the number of samples that differ at a step that never varied.
-
-    At such a step, the running variance of the first layer's current sinks to 0: a normalisation multiplies any later
-    deviation by up to ``γ / √ε``, 100 γ with ``ε = 1e-4``.
-
-    Args:
-        model: the classifier.
-        still: the steps that never varied in training, from :func:`unvarying`.
-        batches: the samples to examine.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import SequenceEncoder
-    >>> model = SpikingClassifier(SequenceEncoder(3), mlp(hidden=(4,), num_steps=3))
-    >>> x = torch.tensor([[0.0, 0.2, 0.0], [0.0, 0.7, 0.0]]).unsqueeze(2)
-    >>> surprises(model, unvarying(model.encoder, [(x, [0, 1])]), [(x + torch.eye(3)[2, :, None], [0, 1])]).differ
-    2
-    """
-    check_answers(model, "surprises() takes")
-    count, differ = 0, 0
-    for inputs, _, index in samples(batches, 0):
-        drive = _encoded(model.encoder, inputs, index)
-        usual, steps = still.usual.to(drive.device), still.steps.to(drive.device)
-        other = (drive != usual[:, None]).flatten(2).any(2) & steps[:, None]
-        count, differ = count + len(inputs), differ + int(other.any(0).sum())
-    return UnvaryingInput(steps=still.which, training_samples=still.samples, samples=count, differ=differ)
-
-
-def _encoded(encoder: Encoder, inputs: Tensor, index: Tensor) -> Float[Tensor, "T B *shape"]:
-    """Encode samples on the device of the encoder's pixel statistics; a loader's samples can be on the CPU."""
-    own = next(encoder.buffers(), inputs) if isinstance(encoder, nn.Module) else inputs
-    return encoder(inputs.to(own.device), index=index)

@@ -34,8 +34,6 @@ from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 
-NEAR_START = 1e-3
-"""If every γ is closer to 1 than this, a network looks untrained."""
 SAME = 1e-5
 """If γ varies by no more than this share, its histogram shows one value: float32 cannot separate the bins."""
 ROUNDING = 1e-9
@@ -154,22 +152,6 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
             values[without] = torch.nan
         found[name] = StepChanges(own, other)
     return found
-
-
-def looks_untrained(network: SpikingNetwork) -> bool:
-    """Return True if every γ is still about 1, its initial value; never for a network without γ.
-
-    Args:
-        network: any spiking network.
-
-    >>> from bntt.models import mlp
-    >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
-    (True, False)
-    """
-    check_network(network, "looks_untrained")
-    norms: list[Any] = [part for part in network.modules() if norm_facts(part).running_statistics]
-    gammas = [norm.gamma.detach() for norm in norms]
-    return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
 
 
 class GammaSpread(NamedTuple):

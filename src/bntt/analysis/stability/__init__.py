@@ -34,14 +34,3 @@ class AlongGradient(Record):
         """The lowest and the highest loss of the steps; None if one of them is not a number."""
         known = [loss for loss in self.loss if loss is not None]
         return (min(known), max(known)) if len(known) == len(self.loss) else (None, None)
-
-    @property
-    def smoothness(self) -> Number:
-        """Effective β: the largest ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``, change of the gradient per distance moved.
-
-        None if one of them is not a number.
-        """
-        if not self.norm or None in self.change:
-            return None
-        pairs = zip(self.steps, self.change, strict=True)
-        return max(change / (eta * self.norm) for eta, change in pairs if change is not None)
