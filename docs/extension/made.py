@@ -1,4 +1,4 @@
-"""Blocks that are made while a page is read: names of the API, keys of recipes, verbs, files and exit codes."""
+"""Blocks that are made while a page is read: names of the API, keys of recipes, commands, files and exit codes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from sphinx.application import Sphinx
 
-from . import api, recipes, verbs
+from . import api, commands, recipes
 
 BLOCKS: dict[str, Callable[[list[str]], str]] = {
     "names": api.names,
     "code": api.code,
     "keys": recipes.keys,
-    "verbs": verbs.verbs,
-    "codes": verbs.codes,
-    "files": verbs.files,
-    "fields": verbs.fields,
+    "commands": commands.commands,
+    "codes": commands.codes,
+    "files": commands.files,
+    "fields": commands.fields,
 }
 """By what a page writes, ```` ```{names} ````: what its lines become."""
 BLOCK = re.compile(r"^```\{(" + "|".join(BLOCKS) + r")\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -40,7 +40,7 @@ def read(run: Path) -> Facts:
 
 
 def measured(run: Path, kind: str) -> Facts:
-    """Read the record of a measurement that a study kept, or else a verb."""
+    """Read the record of a measurement that a study kept, or else a command."""
     kept = sorted(run.glob(f"measures/{kind}-*.json"))
     facts: Facts = read_json(kept[0])["values"] if kept else read_json(run / f"{kind}.json")
     return facts

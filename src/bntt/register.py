@@ -42,7 +42,7 @@ def network(name: str) -> Decorator[Any]:
 def model(name: str) -> Decorator[Any]:
     """Register a function that rebuilds the model of a run of :func:`bntt.fit`, by the run's name.
 
-    Verbs can then open a run whose network no recipe can build: ``bntt --with my_model.py exit runs/NAME``. The
+    Commands can then open a run whose network no recipe can build: ``bntt --with my_model.py exit runs/NAME``. The
     function takes no arguments and returns a :class:`bntt.SpikingClassifier` as it was before training; the run's
     weights are loaded into it.
 
@@ -212,12 +212,12 @@ def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> De
 def measurement(name: str, **options: Any) -> Decorator[Any]:
     """Register ``measure(run, arguments, progress)`` as a measurement.
 
-    It becomes a verb, a file of the run, a section of reports and a kind of measure for studies. Its annotations name
+    It becomes a command, a file of the run, a section of reports and a kind of measure for studies. Annotations name
     the dataclass of arguments and the :class:`~bntt.analysis.result.Result` that it returns; the first line of its
-    docstring is the verb's help.
+    docstring is the command's help.
 
     Args:
-        name: of the verb.
+        name: of the command.
         **options: other fields of :class:`bntt.analysis.measurement.Measurement`.
 
     Raises:

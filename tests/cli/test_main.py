@@ -57,12 +57,12 @@ def test_help_has_every_verb_once_in_its_group_and_fits_the_terminal(width, monk
     groups = re.split(r"^(\w+):$", capsys.readouterr().out, flags=re.M)[1:]
     assert groups[::2] == list(cli.GROUPS)
     for title, text in zip(groups[::2], groups[1::2], strict=True):
-        assert re.findall(r"^  (\S+)", text, re.M) == list(cli.grouped_verbs()[title])
+        assert re.findall(r"^  (\S+)", text, re.M) == list(cli.grouped_commands()[title])
         assert max(map(len, text.splitlines())) <= width
 
 
 def test_every_verb_has_help_with_an_example_and_every_argument_of_a_measurement(capsys):
-    for verb in (*cli.verbs(), *(f"data {name}" for name in cli.data.VERBS)):
+    for verb in (*cli.commands(), *(f"data {name}" for name in cli.data.COMMANDS)):
         with pytest.raises(SystemExit) as caught:
             cli.main([*verb.split(), "--help"])
         assert caught.value.code == 0

@@ -37,7 +37,7 @@ def test_every_recipe_key_is_on_exactly_one_page():
 
 
 def test_every_verb_is_on_a_page():
-    assert {line.removeprefix("group ") for line in lines_of("verbs")} == cli.GROUPS.keys()
+    assert {line.removeprefix("group ") for line in lines_of("commands")} == cli.GROUPS.keys()
 
 
 def test_every_page_is_in_one_table_of_contents():

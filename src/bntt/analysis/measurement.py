@@ -86,7 +86,7 @@ class Measurement:
     """One kind of measurement of trained runs."""
 
     name: str
-    """Name of the verb, and prefix of the file's name unless ``file`` gives another."""
+    """Name of the command, and prefix of the file's name unless ``file`` gives another."""
     help: str
     """Description in one line; more lines are shown by ``--help``."""
     arguments: type
@@ -116,7 +116,7 @@ class Measurement:
     files_by_split: bool = True
     """True if a split other than the default gets its own files."""
     file: str = ""
-    """Prefix of the file's name if it is not the verb's."""
+    """Prefix of the file's name if it is not the command's."""
 
     def stem(self, arguments: Any) -> str:
         """Return the common stem of its files' names."""

@@ -21,7 +21,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 
 def register(measurement: Measurement) -> Measurement:
-    """Add a measurement, of a new name: it becomes a verb, a section of reports and a kind that studies can request."""
+    """Add a measurement, of a new name: it becomes a command, a section of reports and a measure of studies."""
     if MEASUREMENTS.setdefault(measurement.name, measurement) is not measurement:
         raise ValueError(f"there is a measurement {measurement.name!r} already: give this one another name")
     return measurement

@@ -1,4 +1,4 @@
-"""Output of the verbs: a bar on a terminal, tables, sections of results, and the streams that they are written to.
+"""Output of the commands: a bar on a terminal, tables, sections of results, and the streams that they are written to.
 
 A stream may be closed, full, without a reader, or in an encoding that lacks γ.
 """

@@ -245,11 +245,11 @@ def _describe_frames(found: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-VERBS: dict[str, Callable[..., None]] = {one.__name__: one for one in (prepare, simulate, show, verify, where)}
+COMMANDS: dict[str, Callable[..., None]] = {one.__name__: one for one in (prepare, simulate, show, verify, where)}
 
 
-def verbs() -> dict[str, Callable[..., None]]:
-    """Return the verbs, with the names of datasets as choices; not on import: ``bntt --help`` would wait for torch."""
+def commands() -> dict[str, Callable[..., None]]:
+    """Return the commands, with the names of datasets as choices; not on import: ``bntt --help`` needs no torch."""
     from bntt.data.samples import DATASETS
 
     files = [name for name, dataset in DATASETS.items() if not dataset.make]
@@ -257,7 +257,7 @@ def verbs() -> dict[str, Callable[..., None]]:
     for call, names in ((prepare, files), (verify, files), (simulate, images)):
         choices = tyro.extras.literal_type_from_choices(names)
         call.__annotations__["name"] = tyro.conf.Positional[choices]  # type: ignore[valid-type, misc]
-    return VERBS
+    return COMMANDS
 
 
 def data() -> None:

@@ -1,4 +1,4 @@
-"""Exit codes of the verbs, and errors in one line."""
+"""Exit codes of the commands, and errors in one line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXIT_CODES = {
     130: "interrupted (Ctrl-C)",
     143: "terminated (SIGTERM, SIGHUP)",
 }
-"""Exit codes of the verbs, and what each means."""
+"""Exit codes of the commands, and what each means."""
 ERRORS = {
     2: "UsageError RecipeError ArgumentError LaunchError OtherSettingsError DeployError",
     3: "DataError",

@@ -1,4 +1,4 @@
-"""The verbs of all measurements: one function makes each of them from its declaration."""
+"""The commands of all measurements: one function makes each of them from its declaration."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
 From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 
-def verb(measurement: Measurement) -> Any:
-    """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
+def command(measurement: Measurement) -> Any:
+    """Make a measurement's command: its flags are the fields of its arguments, and those for opening and output."""
     flags = _flags(measurement)
     call: Any = lambda **given: _measure(measurement, given)  # noqa: E731, a def would be checked by its own types
     words = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)

@@ -150,7 +150,7 @@ def model_of(
             f"{run} was trained by bntt.fit, and no registered builder made its network"
             + (f"; what is registered as {name!r} is a {type(model).__name__}" if model is not None else "")
             + ". Write a file, my_model.py, with a function without arguments that returns the same SpikingClassifier, "
-            f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the verb; or in Python, "
+            f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the command; or in Python, "
             f"load_run({str(run)!r}, model=...)"
         )
     now, held = _described(model), model.state_dict()  # what this holds comes from the weights' file

@@ -1,4 +1,4 @@
-"""Networks trained elsewhere, imported as run directories that every verb accepts.
+"""Networks trained elsewhere, imported as run directories that every command accepts.
 
 A state dict says neither what a network was trained on nor how its input is encoded. With the name of a dataset the
 weights become a run on that data as it is here: the caller vouches that the weights belong to it, and the run's notes

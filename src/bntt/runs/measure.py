@@ -37,7 +37,7 @@ def measure(
     """Measure runs, save the result in the directory of the first, and return it.
 
     Args:
-        name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`, as the verb: "exit", "energy", "robust", ...
+        name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`, as the command: "exit", "energy", "robust", ...
         *runs: run directories or loaded runs; one, or several for measurements that compare them. A measurement that
             trains takes the name or file of a recipe, or an opened recipe.
         device: the device to open them on, "cpu" or "cuda".

@@ -1,7 +1,7 @@
 """Measurements requested by a study: which one, and with which arguments.
 
 A result is kept in the run directory as ``measures/<name>-<digest of the arguments>.json``, with the version of the
-code and the epoch and updates of the measured weights. What a verb wrote into the run directory counts as well, if its
+code and the epoch and updates of the measured weights. What a command wrote into the run directory counts as well, if its
 record states the same arguments.
 """
 
@@ -75,7 +75,7 @@ class Measure:
 
     @property
     def written(self) -> str:
-        """Return the file that the verb writes."""
+        """Return the file that the command writes."""
         return f"{self.measurement.stem(self.arguments)}.json"
 
     def takes(self, facts: Facts) -> bool:

@@ -73,7 +73,7 @@ def _table(kind: type, values: Any, where: str) -> Any:
     except OptionError as error:
         key, value = where + error.name, values.get(error.name)
         unnamed = key in PART_KEYS and isinstance(value, str | list) and "did you mean" not in error.problem
-        own = " A part of your own needs bntt --with FILE before the verb." if unnamed else ""
+        own = " A part of your own needs bntt --with FILE before the command." if unnamed else ""
         raise RecipeError(f"{key}: {error.problem}. {options[error.name].sentence}{own}") from None
 
 

@@ -1,4 +1,4 @@
-"""Verbs as ``--help`` prints them, exit codes, and the files of a run: made from the command line's own tables."""
+"""Commands as ``--help`` prints them, exit codes, and the files of a run: made from the command line's own tables."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WIDTH = "82"
 """Columns of the help: what a page shows without a bar to scroll it by."""
 
 
-def verbs(lines: list[str]) -> str:
-    """Expand a block of verbs, or a line ``group measure`` for all of a group: the help of each."""
+def commands(lines: list[str]) -> str:
+    """Expand a block of commands, or a line ``group measure`` for all of a group: the help of each."""
     made: list[str] = []
     for line in filter(None, map(str.strip, lines)):
         for name in names_of(line.removeprefix("group ")) if line.startswith("group ") else [line]:
@@ -32,19 +32,19 @@ def verbs(lines: list[str]) -> str:
 
 
 def names_of(group: str) -> list[str]:
-    """The verbs of a group, as the overview lists them; of "data" those below it."""
-    return [f"data {name}" for name in data.VERBS] if group == "data" else [*main.grouped_verbs()[group]]
+    """The commands of a group, as the overview lists them; of "data" those below it."""
+    return [f"data {name}" for name in data.COMMANDS] if group == "data" else [*main.grouped_commands()[group]]
 
 
-def help_of(verb: str) -> str:
-    """What ``bntt VERB --help`` prints."""
+def help_of(command: str) -> str:
+    """What ``bntt COMMAND --help`` prints."""
     printed = io.StringIO()
     with (
         patch.dict(os.environ, {"COLUMNS": WIDTH, "NO_COLOR": "1"}),
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
-        main.main([*verb.split(), "--help"])
+        main.main([*command.split(), "--help"])
     sys.stdout.flush()
     lines = printed.getvalue().strip().splitlines()
     return "\n".join(textwrap.fill(line, int(WIDTH)) if len(line) > int(WIDTH) else line.rstrip() for line in lines)
@@ -95,7 +95,7 @@ def plain(text: str) -> str:
 def files(_: list[str]) -> str:
     """Expand to the table of a run's files, and of those that measurements add."""
     rows = [f"| `{name}` | {said} |" for name, said in FILES.items()]
-    known = main.verbs()
+    known = main.commands()
     makers = {name: f"bntt {name}" if name in known else f"bntt.measure('{name}', run)" for name in MEASUREMENTS}
     rows += [
         f"| `{one.file or one.name}*` | `{makers[one.name]}`: numbers as JSON, and pictures. |"
