@@ -137,8 +137,8 @@ def check_parts(run: Path, *, resuming: bool = False) -> None:
         names = ", ".join(name for part in missing for name in part.names)
         given = " ".join(f"--with {shlex.quote(part.source)}" for part in missing)
         raise CheckpointError(
-            f"{run} was trained with parts of your own that are not loaded ({names}): put {given} before the command, or "
-            f"give load_run(parts=...) the same"
+            f"{run} was trained with parts of your own that are not loaded ({names}): put {given} before the command, "
+            f"or give load_run(parts=...) the same"
         )
     for part in kept:
         if not (changed := [name for name in part.names if part.version != _version_now(name, part)]):

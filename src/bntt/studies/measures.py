@@ -1,8 +1,8 @@
 """Measurements requested by a study: which one, and with which arguments.
 
 A result is kept in the run directory as ``measures/<name>-<digest of the arguments>.json``, with the version of the
-code and the epoch and updates of the measured weights. What a command wrote into the run directory counts as well, if its
-record states the same arguments.
+code and the epoch and updates of the measured weights. What a command wrote into the run directory counts as well, if
+its record states the same arguments.
 """
 
 from __future__ import annotations
