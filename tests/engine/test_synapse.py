@@ -205,15 +205,6 @@ def test_a_strided_convolution_gets_its_weights_channels_first(layout, rng):
     assert torch.equal(synapse._weight(torch.float32), weight)
 
 
-@pytest.mark.parametrize("events", [True, False])
-def test_a_bias_may_lie_anyhow(events, rng):
-    weight, columns = torch.randn(8, 6, generator=rng), torch.randn(8, 2, generator=rng)
-    counts = Spikes(torch.randint(0, 2, (3, 2, 1, 1, 6), generator=rng, dtype=torch.uint8))
-    found = Synapse(weight, columns[:, 0], Geometry()).forward(counts, events=events)
-    expected = torch.nn.functional.linear(counts.floats().flatten(2), weight, columns[:, 0])
-    assert torch.allclose(found.flatten(2), expected, atol=1e-6)
-
-
 PLACE = Geometry(padding=(1, 1))
 BLOCKED = [  # images, height, width, Ci, Co, kernel, padding
     (5, 4, 4, 16, 24, (3, 3), (1, 1)),

@@ -36,11 +36,9 @@ def test_names_become_values():
     lif = net.blocks["fc1"].lif.neuron
     assert (lif.rule, lif.reset, lif.surrogate) == (fire_before, hard_reset, ArcTan())
     assert (lif.threshold, lif.leak) == (0.5, 0.7)
-
-
-def test_values_are_taken_as_they_are():
-    net = mlp(num_steps=2, fire=fire_before, norm=lambda channels, num_steps, threshold: NoNorm())
-    assert net.blocks["fc2"].lif.neuron.rule is fire_before
+    net = mlp(num_steps=2, fire=fire_before, surrogate_scale=1.5, norm=lambda channels, num_steps, threshold: NoNorm())
+    lif = net.blocks["fc2"].lif.neuron
+    assert (lif.rule, lif.surrogate) == (fire_before, Triangle(1.5)), "values are taken as they are"
     assert isinstance(net.blocks["fc2"].norm, NoNorm)
 
 
@@ -223,12 +221,6 @@ def test_a_leak_is_learned_by_layer_or_channel():
     for learn, shape in ((True, ()), ("layer", ()), ("channel", (256,))):
         leaks = {name: p.shape for name, p in mlp(num_steps=2, learn_leak=learn).named_parameters() if "leak" in name}
         assert leaks == dict.fromkeys(("blocks.fc1.lif.leak_logit", "blocks.fc2.lif.leak_logit"), shape)
-
-
-def test_a_surrogate_with_another_scale():
-    net = vgg6(num_steps=2, surrogate_scale=1.5, width=0.125)
-    assert net.layers["conv1"].lif.neuron.surrogate == Triangle(1.5)
-    assert vgg6(num_steps=2, width=0.125).layers["conv1"].lif.neuron.surrogate == Triangle(0.3)
 
 
 def test_a_readout_that_counts_spikes(rng):

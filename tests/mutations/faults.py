@@ -83,8 +83,8 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
     (
         "engine/cpu/launch.py",
         "tests/engine/test_workspace.py",
-        "tests/nn/test_borders.py",
-        "tests/nn/network/test_kept_changes.py",
+        "tests/nn/fusion/test_fused_paths.py",
+        "tests/nn/network/test_kept.py",
     ): {
         "a buffer of the default type": (
             "mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU)",
@@ -114,7 +114,7 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "return [grad, grad]",
         ),
     },
-    ("engine/graph/layer.py", "tests/engine/test_reduce.py"): {
+    ("engine/graph/layer.py", "tests/nn/test_reduce.py"): {
         "reduce is forgotten in the backward pass": (
             "sums[:2] if compute.reduce is None else compute.reduce(sums[:2].clone())",
             "sums[:2]",
@@ -178,7 +178,7 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "        return Passed(Spikes(out, x.scale,",
         ),
     },
-    ("engine/graph/layer.py", "tests/nn/test_learned_constants.py"): {
+    ("engine/graph/layer.py", "tests/nn/test_neurons.py"): {
         "a leak's gradient is divided by the leak that it was never multiplied by": (
             ("sums[0]\n        if leak is not None:\n            leak += sums[2]"),
             ("sums[0]\n        if leak is not None:\n            leak += 1.1 * sums[2]"),
@@ -259,14 +259,13 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "False",
         ),
     },
-    ("engine/synapse.py", "tests/engine/test_synapse.py"): {
+    ("engine/synapse.py", "tests/nn/test_blocks.py"): {
         "a bias is read as if it lay together": ("bias.detach().contiguous()", "bias.detach()"),
     },
     (
         "engine/synapse.py",
-        "tests/nn/test_streams.py",
-        "tests/nn/network/test_kept_changes.py",
         "tests/engine/test_synapse.py",
+        "tests/nn/network/test_kept.py",
     ): {
         "tied weights share the first layer's bias": (
             "key, version = (id(weight), id(bias)),",
@@ -297,7 +296,7 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
         "a kernel reads strided values as if they lay together": ("        and tensor.is_contiguous()\n", ""),
         "a subclass may keep its values elsewhere": ("        type(tensor) in PLAIN\n        and ", "        "),
     },
-    ("engine/workspace.py", "tests/nn/test_borders.py", "tests/nn/network/test_kept_changes.py"): {
+    ("engine/workspace.py", "tests/nn/fusion/test_fused_paths.py", "tests/nn/network/test_kept.py"): {
         "weights of a subclass are taken for numbers": (
             "return type(tensor) in PLAIN and tensor.layout is",
             "return tensor.layout is",
@@ -306,16 +305,16 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
     ("io/checkpoint.py", "tests/io/test_tied_weights.py"): {
         "tied weights are not told apart": ("if value.numel() and view in views:", "if False:"),
     },
-    ("nn/blocks.py", "tests/nn/network/test_settings.py", "tests/nn/blocks/test_dropout.py"): {
+    ("nn/blocks.py", "tests/nn/test_blocks.py"): {
         "every layer has the same mask": ("            module.number = now\n", "            module.number = 0\n"),
     },
     ("nn/call.py", "tests/nn/network/test_advance.py"): {
         "the membrane of another sample": ("    return part[keep]\n", "    return part[keep].roll(1, 0)\n"),
     },
-    ("nn/encoders.py", "tests/nn/encoders/test_encoder.py"): {
+    ("nn/encoders.py", "tests/nn/test_encoders.py"): {
         "frames come one step late": ("x = x[:, wanted", "x = x.roll(1, 1)[:, wanted"),
     },
-    ("nn/fuse.py", "tests/nn/blocks/test_weights.py"): {
+    ("nn/fuse.py", "tests/nn/test_blocks.py"): {
         "a bias of another length": ('("bias", weights.bias, shape[:1])', '("bias", weights.bias, ())'),
         "parameters that are plain tensors are not looked at": (
             "if tensor is not None and (tensor.dtype != dtype or tensor.device != device):",
@@ -347,13 +346,13 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "which = slice(0, len(steps))",
         ),
     },
-    ("nn/fuse.py", "tests/nn/test_borders.py", "tests/nn/network/test_kept_changes.py"): {
+    ("nn/fuse.py", "tests/nn/fusion/test_fused_paths.py", "tests/nn/network/test_kept.py"): {
         "a mode over functions is passed by": ("if private.being_overridden():", "if False:"),
     },
     ("nn/network/advance.py", "tests/nn/network/test_advance.py"): {
         "statistics of the first steps take the batch in": ("steps = call.steps(x)", "steps = slice(0, len(x))"),
     },
-    ("nn/network/advance.py", "tests/nn/network/test_kept_changes.py"): {
+    ("nn/network/advance.py", "tests/nn/network/test_kept.py"): {
         "a kept chain does not look at versions": (" and self.versions == list(map(version_of, made.tensors))", ""),
         "a kept chain does not look at what is in modules and classes": (
             "self.settings == settings and same and",
@@ -364,13 +363,13 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
     ("nn/network/spiking_network.py", "tests/nn/network/test_advance.py"): {
         "the state forgets a step": ("steps=before.steps + len(some),", "steps=before.steps + len(some) - 1,"),
     },
-    ("nn/norms.py", "tests/nn/norms/test_temporal.py", "tests/golden/test_traces.py"): {
+    ("nn/norms.py", "tests/nn/test_norms.py", "tests/golden/test_traces.py"): {
         "γ of the next step": (
             "gamma = self.scale * self.gamma[affine]",
             "gamma = self.scale * self.gamma.roll(-1, 0)[affine]",
         ),
     },
-    ("nn/untouched.py", "tests/nn/test_borders.py", "tests/nn/network/test_kept_changes.py"): {
+    ("nn/untouched.py", "tests/nn/fusion/test_fused_paths.py", "tests/nn/network/test_kept.py"): {
         "a patched class is passed by": ("methods != _methods_called(cls):", "False:"),
     },
     ("ops/fold.py", "tests/ops/test_fold.py"): {
@@ -410,22 +409,20 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             ("    x = x.detach()\n    mean = x.mean(dims, keepdim=True)\n"),
         ),
     },
-    ("ops/poisson.py", "tests/nn/encoders/test_poisson.py"): {
+    ("ops/poisson.py", "tests/ops/test_random.py"): {
         "the expected spike is twice what it is": (
             "(x.abs() < 2).to(x.dtype) / 2 if signed",
             "(x.abs() < 2).to(x.dtype) if signed",
         ),
-    },
-    ("ops/poisson.py", "tests/ops/test_poisson.py"): {
         "negative pixels lose their sign": (
             "return (2 * uniform <= x.abs()) * x.sign()",
             "return (2 * uniform <= x.abs()) * x.sign().abs()",
         ),
     },
-    ("ops/pooling.py", "tests/ops/test_pooling.py"): {
+    ("ops/pooling.py", "tests/ops/test_norm.py"): {
         "TAB pools the future": ('device="cpu").tril(before)', 'device="cpu").triu(before)'),
     },
-    ("ops/random.py", "tests/ops/test_index_types.py"): {
+    ("ops/random.py", "tests/ops/test_random.py"): {
         "a counter of few bits runs over": ("(counter.to(torch.int64) + 1)", "(counter + 1)"),
     },
     ("ops/spike.py", "tests/ops/test_spike.py"): {
@@ -452,7 +449,7 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "return (done + 1 if by_step else min(warm, (epoch + 1) * self.updates)) / warm",
         ),
     },
-    ("training/session.py", "tests/training/test_distributed.py"): {
+    ("training/session.py", "tests/training/test_processes.py"): {
         "statistics of the process's own part": ("compute, reduce=self.processes.reduce)", "compute, reduce=None)"),
     },
     ("training/session.py", "tests/training/test_fit.py"): {
@@ -462,7 +459,7 @@ FAULTS: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {
             "for one in names\n        if",
         ),
     },
-    ("training/session.py", "tests/training/test_session.py", "tests/training/test_distributed.py"): {
+    ("training/session.py", "tests/training/test_session.py", "tests/training/test_processes.py"): {
         "every process's loss counts alike, however many samples it has": (
             "share = len(part[1]) / total",
             "share = 1 / (processes.count * len(parts))",

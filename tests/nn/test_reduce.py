@@ -71,11 +71,10 @@ def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
 
 
 @needs_kernels
-@pairs(recompute=["never", 2], sizes=[[3, 3], [5, 1]])
-def test_fused_parts_are_the_whole(sizes, recompute, rng):
-    check(
-        "bntt", sizes, Compute("cpu", recompute=recompute), rng, tolerance=5e-5, spans=1 if recompute == "never" else 2
-    )
+@pairs(norm=["bntt", "tab"], recompute=["never", 2], sizes=[[3, 3], [5, 1]])
+def test_fused_parts_are_the_whole(norm, sizes, recompute, rng):
+    spans = 1 if recompute == "never" else 2
+    check(norm, sizes, Compute("cpu", recompute=recompute), rng, tolerance=5e-5, spans=spans)
 
 
 @each_row("norm", ["bntt", "tab"])
@@ -85,7 +84,3 @@ def test_evaluation_asks_nobody(norm, rng):
 
     net = build(norm, Compute(reduce=refuse), torch.float32).eval()
     assert net(spikes_of(T, 3, rng)).shape == (3, 4)
-
-
-def test_a_choice_says_nothing_of_its_reduce():
-    assert Compute(reduce=lambda sums: sums) == Compute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import bntt
+from bntt import interop
 from bntt.models import mlp, vgg6
 from bntt.nn import (
     BNTT,
@@ -56,11 +59,10 @@ from bntt.nn.call import check_call, index_of, noise_of, rows_of
 from bntt.nn.encoders import channel_scales, steps_of
 from bntt.nn.network.labelled_batch import samples
 from bntt.nn.network.measured import check_finite_input, membrane_at, weights_of
-from tests.nn.network.test_settings import Normed
 from tests.nn.networks import conv, linear, quiet, small
+from tests.nn.test_blocks import Normed
 from tests.rows import each_row
 
-pytestmark = pytest.mark.usefixtures("no_hook")
 T = 6
 NAN, INF = math.nan, math.inf
 COLUMNS = "call, error, named"
@@ -76,6 +78,7 @@ def named(norm: TemporalNorm, path: str) -> TemporalNorm:
     return norm
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -112,6 +115,7 @@ def spiking_surrogate(v):
 spiking_surrogate.__module__ = "snntorch.surrogate"
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -178,6 +182,7 @@ IMAGES = torch.ones(2, 3, 2, 11, 11)
 SUM = {"first": spiking(2, 8), "second": spiking(8, 6)}
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -246,6 +251,7 @@ def bad_input(value: float, where=(2, 1, 3)) -> Tensor:
     return x
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -342,6 +348,7 @@ def other_membrane(state: NetworkState) -> NetworkState:
     return replace(state, blocks=(BlockState(torch.zeros(2, 9), None),))
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -414,6 +421,7 @@ def noisy(clip: bool = True, **options) -> NoisyEncoder:
     return NoisyEncoder(**options)
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -487,6 +495,7 @@ def selected_alone(model: SpikingClassifier) -> None:
     model.advance(GRAY, state.rows(torch.tensor([0, 3])))
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -525,6 +534,7 @@ NO_PAIRS = [BATCH, {"images": BATCH}, (BATCH,), (BATCH, [0, 1, 2], [0, 1, 2]), (
 PAIRS = [(torch.ones(2, 1), [0, 1])] * 3
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -566,6 +576,7 @@ ADDED = Residual({"a": normed(), "b": CurrentBlock(linear(3, 3), BNTT(3, 2))})
 WINDOWED = partial(mlp, hidden=(4,), num_steps=5, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", Window(3))))
 
 
+@pytest.mark.usefixtures("no_hook")
 @each_row(
     COLUMNS,
     [
@@ -584,6 +595,10 @@ WINDOWED = partial(mlp, hidden=(4,), num_steps=5, norm=lambda c, t, _: TemporalN
         (lambda: retime(WINDOWED(), 3, "truncate"), ValueError, "W 'fc1.norm'"),
         *((lambda n=norm: retime(SMALL(norm=n), 8, "stretch"), ValueError, "'stretch'") for norm in ("none", "bntt")),
         *((lambda n=norm: retime(SMALL(norm=n), -3, "hold"), ValueError, "-3") for norm in ("none", "bntt")),
+        *(
+            (lambda how=how, to=to: retime(SMALL(num_steps=4), to, how), ValueError, how)
+            for how, to in (("truncate", 5), ("truncate", 0), ("hold", 3), ("interpolate", 3))
+        ),
     ],
 )
 def test_copies_of_networks(call, error, named):
@@ -596,3 +611,100 @@ def hooked(block: SpikingBlock) -> None:
 
 def without_numbers(block: SpikingBlock) -> None:
     nn.init.constant_(block.norm.gamma, NAN)
+
+
+NETWORK = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4)
+CLASSIFIER = SpikingClassifier(PoissonEncoder(4), NETWORK)
+PICTURES = torch.full((4, 1, 2, 2), 0.5)
+DOORS = {
+    "a network": (NETWORK, (4, 2, 4)),
+    "advance": (NETWORK.advance, (4, 2, 4)),
+    "trace": (NETWORK.trace, (4, 2, 4)),
+    "a classifier": (CLASSIFIER, PICTURES.shape),
+    "its advance": (CLASSIFIER.advance, PICTURES.shape),
+    "its trace": (CLASSIFIER.trace, PICTURES.shape),
+    "Poisson": (PoissonEncoder(4), PICTURES.shape),
+    "direct": (DirectEncoder(4), PICTURES.shape),
+    "frames": (FrameEncoder(4), (2, 4, 3)),
+    "sequences": (SequenceEncoder(4), (2, 4, 3)),
+    "a norm": (BNTT(8, 4), (4, 2, 8)),
+    "layer norm": (LayerNorm(8), (4, 2, 8)),
+    "neurons": (LIF(), (4, 2, 8)),
+    "folded neurons": (FoldedLIF(FoldedNeuron(leak=0.5, threshold=1.0)), (4, 2, 8)),
+    "a block": (SpikingBlock(nn.Linear(4, 8), BNTT(8, 4), LIF()), (4, 2, 4)),
+    "a readout": (Readout(nn.Linear(8, 3)), (4, 2, 8)),
+    "predict": (lambda x: bntt.analysis.predict(CLASSIFIER, x, ("a", "b", "c")), PICTURES.shape),
+}
+
+
+@pytest.mark.usefixtures("no_hook")
+@each_row("door", DOORS)
+def test_a_numpy_array_is_no_tensor(door):
+    call, shape = DOORS[door]
+    call(torch.full(shape, 0.5))
+    array, values = np.zeros(shape, np.float32), torch.zeros(*shape).tolist()
+    for given, came in ((array, "ndarray"), (values, "list|float"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=came):
+            call(given)
+
+
+def takers():
+    """Every public function that takes a classifier, by its name."""
+    for room in (bntt.analysis, bntt.training):
+        for name, value in ((name, getattr(room, name)) for name in dir(room)):
+            function = inspect.unwrap(value) if callable(value) else value
+            if not inspect.isfunction(function):
+                continue
+            kinds = {p.name: str(p.annotation) for p in inspect.signature(function).parameters.values()}
+            if "SpikingClassifier" in kinds.get("model", ""):
+                yield pytest.param(function, id=name)
+
+
+@pytest.mark.usefixtures("no_hook")
+@each_row("function", [*takers()])
+def test_a_network_is_no_classifier(function):
+    others = {
+        p.name: None
+        for p in inspect.signature(function).parameters.values()
+        if p.default is inspect.Parameter.empty and p.name not in ("model", "epochs")
+    }
+    others |= {"epochs": 1} if function.__name__ == "updates" else {}
+    for wrong, came in ((NETWORK, "SpikingNetwork"), (nn.Identity(), "Identity"), ([], "list")):
+        with pytest.raises(TypeError, match=came):
+            function(wrong, **others)
+
+
+FLAT_NET = bntt.models.mlp(in_features=6, hidden=(5,), num_steps=4)
+OF_FRAMES = torch.ones(5, 2, 8, 4, 4)
+
+
+@each_row(
+    ("call", "named"),
+    [
+        (lambda: nn.Sequential(bntt.BNTT(8, num_steps=5), nn.ReLU())(OF_FRAMES), "as_layer"),
+        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES).shape, "as_layer"),
+        (lambda: bntt.BNTT(8), "num_steps"),
+        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES.transpose(0, 1)), r"transpose\(0, 1\)"),
+        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES[0]), r"norm\[t\]"),
+        (lambda: bntt.LIF(0.9)(torch.ones(4, 16)), "unsqueeze"),
+        (lambda: bntt.LIF(tau=2.0), "leak=1 - 1 / tau"),
+        (lambda: bntt.LIF(beta=0.9), "leak=beta"),
+        (lambda: FLAT_NET(torch.ones(3, 4, 6)), r"transpose\(0, 1\)"),
+        (lambda: FLAT_NET(torch.ones(3, 2, 6)), "SpikingClassifier"),
+    ],
+)
+def test_the_way_out_is_named(call, named):
+    with pytest.raises((TypeError, ValueError, AttributeError), match=named):
+        call()
+
+
+def test_what_is_printed_fits_a_line():
+    plan = str(FLAT_NET.plan((4, 2, 6)))
+    assert len(plan) < 200
+    assert "fc1" in plan
+    assert str(bntt.analysis.Accuracy(200, ((100, 150), (110, 160)))).startswith("77.5% ± 3.5%")
+
+
+def test_modules_of_peers_that_need_none_are_there():
+    assert interop.snntorch.neuron
+    assert interop.norse.neuron

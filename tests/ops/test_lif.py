@@ -52,14 +52,6 @@ def test_no_gradient_through_the_reset():
     assert current.grad.flatten().tolist() == [0.5, 1.0]
 
 
-def test_last_current_of_fire_before_gets_no_gradient(rng):
-    current = torch.randn(5, 3, generator=rng, dtype=torch.float64).requires_grad_()
-    spikes, _ = lif_sequence(current, neuron=Neuron(rule=fire_before))
-    spikes.sum().backward()
-    assert (current.grad[-1] == 0).all()
-    assert (current.grad[:-1] != 0).any()
-
-
 @each_row("decay_input, expected", [(False, 0.4), (True, 0.4 * 0.4 - 0.3)])
 def test_a_learnable_leak_gets_the_gradient_of_the_leak_path(decay_input, expected):
     """u' = λa + b before any spike: du'/dλ = a. Where the input decays, λ(1 - λ)a + (1 - λ)b: (1 - 2λ)a - b."""

@@ -1,4 +1,4 @@
-"""Per-step moments, pooling and normalisation against definitions; Eq. 10 and 11 against autograd."""
+"""Per-step moments, pooling over time and normalisation against definitions; Eq. 10 and 11 against autograd."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums, normalize, pool_moments, step_moments, update_running
 from bntt.ops.pooling import AllSteps, Window
 from tests import reference
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -36,15 +37,6 @@ def test_pooling_over_all_steps_is_the_folded_batch(x):
         assert torch.allclose(found, expected, atol=1e-14)
 
 
-def test_pooling_over_past_steps_never_looks_ahead(x):
-    pooled = pool_moments(step_moments(x), Window(None).weights(6))
-    for t in range(6):
-        prefix = x[: t + 1].numpy()
-        assert np.allclose(pooled.mean[t], prefix.mean((0, 1, 3, 4)), atol=1e-14)
-        assert np.allclose(pooled.var[t], prefix.var((0, 1, 3, 4)), atol=1e-14)
-        assert pooled.count[t] == 40 * (t + 1)
-
-
 def test_eq_10_and_11_against_autograd(x, rng):
     """The paper's backward equations, written out in the oracle, are what autograd computes (1e-12)."""
     x = x.requires_grad_()
@@ -62,33 +54,6 @@ def test_eq_10_and_11_against_autograd(x, rng):
         assert np.abs(dgamma - gamma.grad[t].numpy()).max() <= 1e-12
 
 
-def test_running_averages_take_the_unbiased_variance():
-    mean, var = torch.zeros(2, 1), torch.ones(2, 1)
-    batch = Moments(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]]), (4, 4))
-    update_running(mean, var, batch, 0.1)
-    assert torch.allclose(mean, torch.tensor([[0.1], [0.2]]))
-    assert torch.allclose(var, 0.9 + 0.1 * torch.tensor([[4.0], [16 / 3]]))
-
-
-def test_shared_running_averages_take_the_steps_in_order():
-    """One running row and two batch rows: (0·½ + 1·½)·½ + 2·½ = 1.25, which the other order would not give."""
-    mean, var = torch.zeros(1, 1), torch.ones(1, 1)
-    batch = Moments(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1), (10**9, 10**9))
-    update_running(mean, var, batch, 0.5)
-    assert mean.item() == 1.25
-
-
-def test_every_row_belongs_to_its_own_step(x):
-    """Metamorphic: shuffling time shuffles the result only together with the rows."""
-    gamma = torch.arange(1.0, 7.0, dtype=torch.float64).unsqueeze(1).expand(6, 3)
-    order = torch.tensor([3, 1, 5, 0, 2, 4])
-    moments = step_moments(x)
-    y = normalize(x, moments.mean, moments.var, gamma)
-    shuffled = normalize(x[order], moments.mean[order], moments.var[order], gamma[order])
-    assert torch.equal(y[order], shuffled)
-    assert not torch.equal(y[order], normalize(x[order], moments.mean[order], moments.var[order], gamma))
-
-
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_sums_of_parts_are_those_of_the_batch(x, offset):
     """Of unequal parts, also where the mean is a thousand deviations away; gradients too."""
@@ -103,3 +68,54 @@ def test_sums_of_parts_are_those_of_the_batch(x, offset):
         gradients.append(torch.autograd.grad(loss, x, retain_graph=True)[0])
     for ours, theirs in ((parts.mean, whole.mean), (parts.var, whole.var), gradients):
         assert torch.allclose(ours, theirs, rtol=1e-8)
+
+
+STEPS = 7
+CAUSAL = [Window(0), Window(1), Window(3), Window(20), Window(None)]
+
+
+def some(rng) -> Moments:
+    return step_moments(torch.randn(STEPS, 4, 3, 2, generator=rng, dtype=torch.float64) + 5)
+
+
+def rows(moments: Moments, which: slice) -> Moments:
+    return Moments(moments.mean[which], moments.var[which], moments.count[which])
+
+
+@each_row("cut", [[7], [3, 4], [1] * 7, [2, 1, 4]])
+@each_row("pooling", CAUSAL)
+def test_any_cut_is_the_matrix(pooling, cut, rng):
+    own, kept, first = some(rng), None, 0
+    expected = pool_moments(own, pooling.weights(STEPS))
+    for size in cut:
+        pooled, kept = pooling.extend(kept, rows(own, slice(first, first + size)))
+        part = rows(expected, slice(first, first + size))
+        assert torch.allclose(pooled.mean, part.mean, rtol=0, atol=1e-14)
+        assert torch.allclose(pooled.var, part.var, rtol=0, atol=1e-13)
+        assert pooled.count == part.count
+        first += size
+
+
+@each_row("pooling, kept", [(Window(0), None), (Window(1), 1), (Window(3), 3), (Window(None), 1)])
+def test_what_is_kept_does_not_grow(pooling, kept, rng):
+    _, held = pooling.extend(None, some(rng))
+    assert (None if held is None else len(held.count)) == kept
+
+
+@each_row("pooling", [*CAUSAL, AllSteps()])
+def test_rows_are_averages_that_look_ahead_only_where_they_say_so(pooling):
+    weights = pooling.weights(STEPS)
+    assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))
+    assert bool(weights.triu(1).any()) == pooling.looks_ahead
+
+
+def test_steps_of_different_size_weigh_by_their_values():
+    """Two values 0, 0 and six values 4: mean 3, variance 3."""
+    past, own = (Moments(torch.tensor([[m]]), torch.zeros(1, 1), (n,)) for m, n in ((0.0, 2), (4.0, 6)))
+    pooled, _ = Window(None).extend(past, own)
+    assert (pooled.mean.item(), pooled.var.item(), pooled.count) == (3, 3, (8,))
+
+
+def test_a_window_that_reaches_forward_is_refused():
+    with pytest.raises(ValueError, match="a whole number of steps"):
+        Window(-1)

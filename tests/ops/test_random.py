@@ -1,4 +1,4 @@
-"""Counter-based uniforms: the same numbers as an independent integer implementation, and good ones."""
+"""Counter-based numbers are those of an independent integer implementation; codes and masks that are drawn of them."""
 
 import math
 from statistics import NormalDist
@@ -8,6 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, pair
+from bntt.models import mlp
+from bntt.nn import ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
+from bntt.ops.dropout import dropout_mask
+from bntt.ops.poisson import expectation, expected, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, normal, permutation, sample_keys, step_keys, uniform
 from tests import reference
 from tests.rows import each_row
@@ -105,3 +110,97 @@ def test_what_names_no_number_is_refused(bad, no_hook):
         with pytest.raises(ValueError, match="index"):
             sample_keys(0, Purpose.SPIKES, 0, wrong)
     assert torch.equal(sample_keys(0, Purpose.SPIKES, torch.tensor(1), index), sample_keys(0, Purpose.SPIKES, 1, index))
+
+
+DRAWS = 100_000
+
+
+@pytest.fixture(scope="module")
+def u():
+    return uniform(sample_keys(11, Purpose.SPIKES, 0, torch.arange(100)), DRAWS // 100).flatten()
+
+
+@each_row(
+    "rate, level, p",
+    [
+        *((signed_rate, x / 4, min(1.0, abs(x) / 8)) for x in range(-10, 11)),
+        *((unsigned_rate, x / 20, x / 20) for x in range(21)),
+    ],
+)
+def test_rates_at_21_levels(rate, level, p, u):
+    """sign(x) · min(1, |x|/2), or x, within four standard errors of 100,000 draws; at 0 never, from 2 on always."""
+    spikes = rate(torch.full((DRAWS,), level), u)
+    assert set(spikes.unique().tolist()) <= {0.0, math.copysign(1.0, level)}
+    assert abs(spikes.abs().mean().item() - p) <= 4 * math.sqrt(p * (1 - p) / DRAWS) + 2**-23 * (0 < p < 1)
+
+
+@each_row("signed", [True, False])
+def test_the_estimator_is_the_derivative_of_the_expectation(signed):
+    x = torch.tensor([-3.0, -1.5, 0.25, 1.5, 3.0] if signed else [0.25, 0.5, 0.75], requires_grad=True)
+    expectation(x, signed).sum().backward()
+    assert torch.equal(x.grad, expected(x.detach(), signed))
+
+
+def mask(p: float = 0.3, shape=(8, 5, 5), layer: int = 0, seed: int = 0, draw: int = 0, index=range(400)):
+    return dropout_mask(p, shape, layer, seed=seed, draw=draw, index=torch.tensor(list(index)))
+
+
+def test_a_share_stays():
+    found = mask()
+    assert (found.shape, found.dtype) == ((400, 8, 5, 5), torch.bool)
+    assert abs(float(found.float().mean()) - 0.7) < 0.005
+    assert float(found.float().mean(0).std()) < 0.03
+    assert mask(p=0.0).all()
+
+
+def test_it_is_a_function_of_sample_layer_draw_and_seed():
+    once = mask()
+    assert torch.equal(once, mask())
+    assert torch.equal(once[[7, 3]], mask(index=[7, 3]))
+    for other in (mask(layer=1), mask(draw=1), mask(seed=1)):
+        agree = float((once == other).float().mean())
+        assert abs(agree - 0.58) < 0.01  # 0.7² + 0.3²: independent
+
+
+TYPES = (torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+INDEX = torch.tensor([0, 1, 5, 127])
+IMAGES = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+NAMED = {"seed": 1, "draw": 2}
+
+
+def classifier(dropout=0.0):
+    options = {"leak": 0.9, "threshold": 0.1, "dropout": dropout}
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=3, seed=0, **options)
+    return SpikingClassifier(PoissonEncoder(3, mean=[0.5], std=[0.25]), net)
+
+
+CONSUMERS = {
+    "keys": lambda index: sample_keys(1, Purpose.SPIKES, 2, index),
+    "dropout mask": lambda index: dropout_mask(0.5, (8,), 0, index=index, **NAMED),
+    "poisson": lambda index: PoissonEncoder(3)(IMAGES, index=index, **NAMED),
+    "noisy": lambda index: NoisyEncoder(ExpectedEncoder(3), 0.5, seed=3)(IMAGES, index=index, **NAMED),
+    "classifier with dropout": lambda index: classifier(dropout=0.5).train()(IMAGES, index=index, **NAMED),
+    "advance": lambda index: classifier().eval().advance(IMAGES, steps=2, index=index, **NAMED)[0],
+    "trace": lambda index: classifier().trace(IMAGES, index=index, **NAMED).logits,
+    **{name: lambda index, of=of: of(IMAGES, index=index, **NAMED) for name, of in AUGMENTATIONS.items()},
+    **{
+        f"events {name}": lambda index, of=of: of(IMAGES.unsqueeze(1), index=index, **NAMED)
+        for name, of in EVENT_AUGMENTATIONS.items()
+    },
+    "mix": lambda index: pair(count=10, alpha=1.0, index=index, **NAMED).partner,
+}
+
+
+@each_row("dtype", TYPES)
+@each_row("consumer", CONSUMERS.values())
+def test_the_type_of_an_index_changes_nothing(consumer, dtype):
+    assert torch.equal(consumer(INDEX.to(dtype)), consumer(INDEX))
+    assert any(not torch.equal(consumer(INDEX + k), consumer(INDEX)) for k in range(1, 9)), "it depends on the index"
+
+
+@each_row("dtype", TYPES[:4])
+def test_a_state_may_be_named_again_in_another_type(dtype):
+    model = classifier().eval()
+    _, state = model.advance(IMAGES, steps=1, index=INDEX.to(dtype), **NAMED)
+    assert state.noise.index.dtype == torch.int64
+    model.advance(IMAGES, state, steps=1, index=INDEX)

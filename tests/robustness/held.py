@@ -34,11 +34,11 @@ HELD: dict[str, tuple[str, str]] = {
     "N7": ("a GPU gives what the CPU gives", "engine/triton nn/test_triton.py"),
     "N8": (
         "Poisson: 21 rates within 4 sigma, no correlations, reproducible by seed, draw and index",
-        "ops/test_poisson.py ops/test_random.py nn/encoders/test_poisson.py",
+        "ops/test_random.py nn/test_encoders.py",
     ),
     "N9": (
         "a prediction depends on no batch, order or thread; evaluation leaves the model as it was",
-        "nn/encoders/test_poisson.py analysis/accuracy/test_evaluation.py",
+        "nn/test_encoders.py analysis/accuracy/test_evaluation.py",
     ),
     "T2": (
         "no access to test images in a training; the best validated epoch is kept; the gap is printed",

@@ -1,13 +1,16 @@
-"""Rates, momenta and warm-up against PyTorch's own schedulers, the paper's drops in whole numbers."""
+"""Rates, momenta and warm-up against PyTorch's own schedulers; a T that grows."""
 
 import math
 
 import pytest
 import torch
+from torch.nn.utils.parametrize import register_parametrization
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, OneCycleLR
 
-from bntt.training import Method, drops_reached
-from bntt.training.schedule import Rates, floor_of_decay
+from bntt.models import mlp
+from bntt.nn import FrameEncoder, SpikingClassifier, TemporalNorm
+from bntt.training import EpochRecord, Method, Session, drops_reached, updates
+from bntt.training.schedule import Rates, floor_of_decay, hold_from, steps_in
 from tests.rows import each_row
 
 EPOCHS, UPDATES = 6, 4
@@ -107,3 +110,129 @@ def test_a_gamma_without_gradient_ends_where_pytorchs_own_sgd_takes_it(schedule,
         optimizer.step()
     assert floor_of_decay(rates, 3 * updates) == pytest.approx(gamma.item(), rel=1e-12)
     assert floor_of_decay(Rates(Method(optimizer="adam"), 4, updates), 1) is None
+
+
+T = 4
+
+
+def built(norm="bntt"):
+    net = mlp(in_features=3, hidden=(6, 5), num_classes=2, num_steps=T, leak=0.9, norm=norm, seed=1)
+    return SpikingClassifier(FrameEncoder(T), net)
+
+
+@pytest.fixture
+def batches(rng):
+    return [(torch.randn(5, T, 3, generator=rng), torch.arange(5) % 2) for _ in range(3)]
+
+
+def step_tables(model):
+    return [
+        ((path, name), table)
+        for path, norm in model.named_modules()
+        if isinstance(norm, TemporalNorm)
+        for name, table in norm.step_tables()
+    ]
+
+
+def tables(model):
+    return {place: table.detach().clone() for place, table in step_tables(model)}
+
+
+@each_row("stages, steps", [(((1, 1), (3, 2)), [1, 3, 3, 4, 4]), ((), [4, 4, 4, 4, 4])])
+def test_stages_come_in_order_and_then_all_steps(stages, steps):
+    assert [steps_in(stages, epoch, 4) for epoch in range(5)] == steps
+
+
+def after_an_epoch(session):
+    """Its records, from the second epoch on."""
+    records = session.records()
+    while not isinstance(next(records), EpochRecord):
+        pass
+    return records
+
+
+@each_row("norm, how", [("bntt", "adamw"), ("tab", "sgd"), ("tebn", "adamw"), ("tebn", "sgd")])
+def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
+    """In the model, in its average and in the optimiser, before the first update of more steps and not after it."""
+    model, seen = built(norm), []
+    method = Method(optimizer=how, lr=0.05, grow=((2, 1),), average=0.5)
+    session = Session(model, batches, epochs=2, method=method)
+
+    def now():
+        states = {table: session.optimizer.state.get(table, {}) for _, table in step_tables(model)}
+        moments = {
+            (id(table), key): value.clone()
+            for table, state in states.items()
+            for key, value in state.items()
+            if value.shape == table.shape
+        }
+        return tables(model), tables(session.average), moments
+
+    records = after_an_epoch(session)
+    before = now()
+    model.register_forward_pre_hook(lambda *_: seen.append(now()))
+    next(records)
+    for found, was in zip(seen[0], before, strict=True):
+        assert any(not torch.equal(table[2], table[1]) for table in was.values())
+        for key, table in found.items():
+            assert torch.equal(table[:2], was[key][:2]), key
+            assert torch.equal(table[2:], was[key][1:2].expand_as(table[2:])), key
+
+
+@each_row("norm", ["bntt", "bntt-beta", "bn", "bn-pooled", "tebn", "none"])
+def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
+    """As a training whose samples end there; later rows see decay and no gradient, and no statistics."""
+    grown, short = built(norm), built(norm)
+    records = updates(grown, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),)))
+    found = [next(records) for _ in batches]
+    losses = []
+    optimizer = torch.optim.SGD(short.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    for step, (x, labels) in enumerate(batches):
+        optimizer.zero_grad()
+        index = torch.arange(5 * step, 5 * step + 5)
+        loss = torch.nn.functional.cross_entropy(short(x, index=index, draw=0, steps=2), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert [record.loss for record in found] == pytest.approx(losses, rel=1e-4)
+    for part in grown.modules():
+        if isinstance(part, TemporalNorm) and len(part.running_var) == T:
+            assert (part.running_var[2:] == 1).all()
+            assert (part.running_var[:2] != 1).any()
+
+
+def test_what_is_not_trained_does_not_follow(batches):
+    """γ of a frozen layer, and of one that your optimiser does not step; statistics follow everywhere."""
+    for frozen, optimizer in ((("fc1",), None), ((), lambda net: torch.optim.SGD(net.readout.parameters(), lr=0.01))):
+        model = built()
+        gamma = model.network.blocks["fc1"].norm.gamma
+        gamma.data[:] = torch.arange(1.0, T + 1)[:, None]
+        method, given = Method(lr=0.01, grow=((1, 1),), freeze=frozen, average=0.5), optimizer
+        session = Session(
+            model, batches, epochs=2, method=method, optimizer=None if given is None else given(model.network)
+        )
+        seen = []
+        model.register_forward_pre_hook(
+            lambda model, _, seen=seen: seen.append(model.network.blocks["fc1"].norm.running_var.clone())
+        )
+        for _ in session.records():
+            pass
+        assert gamma[:, 0].tolist() == [1, 2, 3, 4]
+        assert session.average.network.blocks["fc1"].norm.gamma[:, 0].tolist() == [1, 2, 3, 4]
+        first, *others = seen[len(batches)]  # before the first update of all steps
+        assert (first != 1).any()
+        assert all(torch.equal(row, first) for row in others)
+
+
+def test_a_table_that_is_computed_cannot_follow_and_is_refused_before_training(batches):
+    model, method = built(), Method(lr=0.05, grow=((2, 1),))
+    session = Session(model, batches, epochs=2, method=method)
+    register_parametrization(model.network.blocks["fc1"].norm, "gamma", torch.nn.Softplus())
+    for refused in (
+        lambda: Session(model, batches, epochs=2, method=method),
+        lambda: hold_from(model, 2, session.optimizer),
+        lambda: list(session.records()),
+    ):
+        with pytest.raises(ValueError, match="'gamma' of this ParametrizedBNTT"):
+            refused()
+    assert len(list(Session(model, batches, epochs=1).records())) == 4, "without new steps it trains"

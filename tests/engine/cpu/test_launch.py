@@ -6,12 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bntt.engine.cpu.launch import moments, poisson_bytes, rectify, rectify_reverse, scan, scan_sums
+from bntt.engine.cpu.launch import moments, rectify, rectify_reverse, scan, scan_sums
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.ops.lif import Neuron
-from bntt.ops.poisson import signed_rate, unsigned_rate
-from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 from tests.grids import pairs
 from tests.kernels import VARIANTS, needs_kernels, using, variant
 
@@ -36,15 +34,6 @@ def test_threads_that_have_no_work_take_no_memory(monkeypatch):
     scan_sums(Reverse(current, affine, rows, Neuron(), (1, 1), SpikeGrad(torch.ones_like(current))))
     out = Synapse(torch.ones(4, 8), None, Geometry()).forward(Spikes(counts), events=True)
     assert out.flatten(1).unique(dim=1).tolist() == [[0.0], [8.0]]
-
-
-@pytest.mark.parametrize("signed", [True, False])
-def test_every_spike_is_that_of_the_equation(signed, variant, rng):
-    x = torch.rand(3, 2, 5, 7, generator=rng) * (4 if signed else 1) - (2 if signed else 0)
-    keys = step_keys(sample_keys(9, Purpose.SPIKES, 4, torch.tensor([5, 1, 7])), torch.arange(6))
-    spikes = poisson_bytes(x, keys, signed=signed)
-    rate = signed_rate if signed else unsigned_rate
-    assert torch.equal(spikes.float(), rate(x, uniform(keys, 2, 5, 7)))
 
 
 @pairs(

@@ -18,7 +18,6 @@ from bntt.engine.graph.layer import (
     Mask,
     MaxPool,
     Sum,
-    as_given,
     by_batch,
     chunks,
     density,
@@ -29,8 +28,8 @@ from bntt.engine.graph.recording import Measure
 from bntt.engine.layer_spec import Affine, SpikeGrad
 from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
 from bntt.engine.workspace import Workspace
-from bntt.ops.lif import Neuron, lif_sequence
-from bntt.ops.norm import Moments, add_up, joined_moments, moment_sums, normalize, step_moments
+from bntt.ops.lif import Neuron
+from bntt.ops.norm import Moments, normalize, step_moments
 from bntt.ops.pooling import AllSteps, Window
 from tests.kernels import needs_kernels
 
@@ -96,61 +95,7 @@ def test_the_membrane_moves_on_and_the_callers_is_left(how, rng):
         assert (moves.membrane is membrane) == same
 
 
-@needs_kernels
-def test_an_input_that_is_flattened_is_moved_and_else_it_is_kept_as_it_is(how, rng):
-    one = flat_layer(torch.randn(7, 120, generator=rng))
-    x = torch.randn(3, 2, 4, 5, 6, generator=rng)
-    flat = x.permute(0, 1, 4, 2, 3).reshape(3, 2, 1, 1, 120).contiguous()
-    image, row = (one.forward(how, [Spikes(values)], 0, Start()) for values in (x, flat))
-    assert torch.equal(one.leave(one.enter(Spikes(x)).values, x.shape), x)
-    assert torch.equal(image.out.values, row.out.values)
-    assert (image.keeps, row.keeps) == ((False,), (True,))
-    assert how.lease.owns(image.saved.moved)
-    assert row.saved.moved is None
-
-
-@needs_kernels
-def test_a_layer_without_neurons_gives_its_normalised_current(how, rng):
-    weight = torch.randn(7, 5, generator=rng)
-    layer = replace(flat_layer(weight), neuron=None, flatten=False)
-    x = torch.randn(3, 40, 1, 1, 5, generator=rng)
-    passed = layer.forward(how, [Spikes(x)], 0, Start())
-    current = x.flatten(2) @ weight.T
-    var, mean = torch.var_mean(current, 1, correction=0, keepdim=True)
-    torch.testing.assert_close(passed.out.values.flatten(2), 2 * (current - mean) / (var + 1e-4).sqrt())
-    assert (passed.end.membrane, passed.seen.spikes) == (None, None)
-
-
 WAYS = (False, False)
-
-
-def test_given_statistics_are_those_of_the_steps_and_do_not_move_with_the_running_ones():
-    given = torch.arange(21.0).reshape(3, 7)
-    found = as_given(flat_layer(torch.zeros(7, 120), given), slice(1, 3), WAYS)
-    assert found.moments is None
-    assert torch.allclose(found.inverse, (given[1:] + 1e-4).rsqrt())
-    before = given[1:].clone()
-    given.zero_()
-    assert torch.equal(found.affine.mean, before)
-
-
-def test_the_statistics_of_all_processes_are_those_of_their_batches_as_one(rng):
-    x = torch.randn(4, 12, 7, generator=rng, dtype=torch.float64) * 3 + 50
-    parts = [x[:, :5], x[:, 5:]]
-    own = [Moments(p.float().mean(1), p.float().var(1, correction=0), (p.shape[1],) * 4) for p in parts]
-    calls = []
-
-    def reduce(sums):
-        calls.append(sums.shape)
-        return sums.add_(moment_sums(own[1]))
-
-    steps = [Moments(own[0].mean[i : i + 2], own[0].var[i : i + 2], (5, 5)) for i in (0, 2)]
-    found = add_up(joined_moments(steps), reduce)
-    assert calls == [(4, 15)]
-    assert found.count == (12,) * 4
-    assert found.mean.dtype == torch.float32
-    assert torch.allclose(found.mean.double(), x.mean(1), rtol=1e-6)
-    assert torch.allclose(found.var.double(), x.var(1, correction=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -213,12 +158,6 @@ class TestSum:
         if counted:
             assert (out.scale, out.largest, out.density) == (1.0, 103 + largest, 0.5)
 
-    def test_currents_and_spikes(self, how, rng):
-        current, signed = torch.randn(3, 2, 4, 4, 5, generator=rng), counts(rng, 3, 2, 4, 4, 5).to(torch.int8).neg()
-        for pair in ((Spikes(current), Spikes(signed)), (Spikes(signed), Spikes(current))):
-            out = Sum((-1, -2)).forward(how, pair, 0, Start()).out
-            assert torch.equal(out.values, current + signed)
-
     def test_both_get_the_gradient_and_each_may_write_on_its_own(self, how, rng):
         one = Sum((-1, -2))
         held = how.lease.take(200, 300).normal_(generator=rng)
@@ -248,41 +187,3 @@ class TestMaxPool:
         (found,) = back(how, one, passed.saved, grad, scale=0.5)
         assert found.scale == 0.5
         assert torch.equal(found.values.flatten(0, 1).permute(0, 3, 1, 2), images.grad)
-
-
-def test_a_mask_is_of_all_steps(how, rng):
-    x, stays = counts(rng, 4, 2, 3, 3, 5, most=3), counts(rng, 2, 3, 3, 5)
-    one = Mask(lambda: stays, 0.75)
-    passed = one.forward(how, [Spikes(x, 0.5, 3, 0.5)], 0, Start())
-    assert torch.equal(passed.out.values, x * stays)
-    assert (passed.out.scale, passed.out.largest, passed.out.density, passed.keeps) == (2.0, 3, 0.125, (False,))
-    grad = torch.randn(1, 2, 3, 3, 5, generator=rng)
-    (found,) = back(how, one, passed.saved, grad)
-    assert torch.equal(found.values, grad * stays)
-    assert found.scale == 4.0
-
-
-@needs_kernels
-@pytest.mark.parametrize(("learned", "chunk"), [(True, 1), (False, engine_layer.CHUNK_BYTES)])
-def test_neurons_on_a_current_as_it_is(how, learned, chunk, rng, monkeypatch):
-    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
-    x, start = torch.randn(4, 2, 3, 3, 5, generator=rng), torch.randn(2, 3, 3, 5, generator=rng)
-    leak = torch.tensor(0.7, requires_grad=True) if learned else 0.7
-    one = Fire(Neuron(leak, 0.5))
-    passed = one.forward(how, [Spikes(x)], 0, Start(start))
-    inputs = [tensor.double().requires_grad_() for tensor in (x, start)]
-    twin = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    spikes, membrane = lif_sequence(inputs[0], inputs[1], Neuron(twin, 0.5))
-    assert torch.equal(passed.out.values.double(), spikes)
-    assert torch.allclose(passed.end.membrane.double(), membrane, atol=1e-6)
-    assert torch.equal(passed.seen.spikes.double(), spikes.sum((1, 2, 3)))
-    grads = [torch.randn(shape, generator=rng) for shape in (x.shape, start.shape)]
-    torch.autograd.backward([spikes, membrane], [grad.double() for grad in grads])
-    carry, totals = GradState(grads[1].clone()), one.zeros((True, True))
-    given = SpikeGrad(grads[0])
-    (found,) = one.backward(how, passed.saved, given, totals, first=0, carry=carry, wants=(True,), norms=None)
-    assert torch.allclose(found.values.double(), inputs[0].grad, atol=1e-5)
-    assert torch.allclose(carry.membrane.double(), inputs[1].grad, atol=1e-5)
-    assert (totals == [None, None]) == (not learned)
-    if learned:
-        assert torch.allclose(totals[0].double(), twin.grad, rtol=1e-4)

@@ -1,34 +1,34 @@
-"""What is measured of a pass, against plain PyTorch in float64."""
+"""What is measured of a pass: edges, parts joined in time, and what arrives at weights, by sums in plain PyTorch."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
-from typing import NamedTuple
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from bntt.engine.compute import Compute
-from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import PassContext
-from bntt.engine.graph.recording import LayerMeasures, Measure, histogram, join_steps
-from bntt.engine.graph.stack import StackOutput, run_stack
+from bntt.engine.graph.recording import (
+    MOST_SIZES,
+    Arrivals,
+    LayerMeasures,
+    Measure,
+    arrivals,
+    histogram,
+    join_steps,
+    joined_arrivals,
+)
+from bntt.engine.graph.stack import run_stack
 from bntt.engine.layer_spec import Affine
 from bntt.engine.synapse import Spikes
-from bntt.ops.lif import lif_sequence
-from bntt.ops.norm import Moments, normalize, step_moments
+from bntt.engine.workspace import WORKSPACE
+from bntt.ops.norm import Moments
 from tests.engine.graph.test_stack import layer
-from tests.grids import all_pairs
 from tests.kernels import needs_kernels
 from tests.rows import each_row
 
 EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
-EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
 STEPS = 5
 
 
@@ -66,94 +66,10 @@ def test_parts_are_joined_in_time():
     assert join_steps([None, None]) is None
 
 
-class Plain(NamedTuple):
-    """Of one layer, channels before space: ``[S, B, C, H, W]``."""
-
-    arriving: Tensor
-    current: Tensor
-    z: Tensor
-    spikes: Tensor
-
-
-def plain(made: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
-    """The layers in plain PyTorch, and what happened in each."""
-    found = []
-    for one in made:
-        images = x.flatten(0, 1).permute(0, 3, 1, 2)
-        weight = one.weight.double()
-        flat = (
-            F.linear(images.flatten(1), weight)[..., None, None] if one.flatten else F.conv2d(images, weight, padding=1)
-        )
-        current = flat.unflatten(0, x.shape[:2])
-        current.retain_grad()
-        own = step_moments(current) if one.mean is None else Moments(one.mean.double(), one.var.double(), ())
-        z = normalize(current, own.mean, own.var, one.gamma.double(), None, one.eps)
-        spikes, _ = lif_sequence(z, None, one.neuron)
-        found.append(Plain(images.unflatten(0, x.shape[:2]), current, z, spikes))
-        x = F.avg_pool2d(spikes.flatten(0, 1), one.window).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
-    return x, found
-
-
-def layers(statistics: str, rng: torch.Generator) -> list[Layer]:
-    """Windows do not tile the images of 7 by 7 and 3 by 3."""
-    made = [layer(rng, 3, 10, STEPS), layer(rng, 10, 9, STEPS), layer(rng, 9, 5, STEPS, flatten=True)]
-    if statistics == "batch":
-        return made
-    rows = [torch.rand(one.gamma.shape, generator=rng) * 0.2 for one in made]
-    return [replace(one, mean=some, var=some + 0.2) for one, some in zip(made, rows, strict=True)]
-
-
-def check(ran: StackOutput, expected: list[Plain]) -> None:
-    for seen, one in zip(ran.seen, expected, strict=True):
-        assert torch.equal(seen.spikes, one.spikes.sum((1, 3, 4)).long())
-        assert torch.equal(seen.places, one.spikes.sum(1).permute(0, 2, 3, 1).long())
-        assert torch.equal(seen.samples, one.spikes.sum((2, 3, 4)).long())
-        edges = torch.tensor([-math.inf, *EDGES, math.inf], dtype=torch.float64)
-        rows = [[((low <= z) & (z < high)).sum() for low, high in pairwise(edges)] for z in one.z]
-        assert torch.equal(seen.current.histogram, torch.tensor(rows))
-        assert torch.allclose(seen.current.maximum.double(), one.z.flatten(1).amax(1), atol=1e-5)
-        around = (1, 2, 3, 4) if one.current.shape[3:] == (1, 1) else (1, 2)
-        assert torch.equal(seen.arrivals.active, (one.arriving != 0).sum(around).reshape(seen.arrivals.active.shape))
-        amount = one.arriving.detach().abs().sum(around).reshape(seen.arrivals.amount.shape)
-        assert torch.allclose(seen.arrivals.amount, amount)
-        own = step_moments(one.current)
-        assert seen.moments.count == own.count
-        for ours, theirs in ((seen.moments.mean, own.mean), (seen.moments.var, own.var)):
-            assert torch.allclose(ours.double(), theirs.detach(), atol=1e-6)
-
-
-@needs_kernels
-@pytest.mark.parametrize(
-    ("statistics", "recompute", "chunk"), all_pairs(["batch", "given"], ["never", 2], [1, 30_000, 16 << 20])
-)
-def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, chunk, rng, monkeypatch):
-    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
-    x, made = torch.randn(STEPS, 4, 7, 7, 3, generator=rng), layers(statistics, rng)
-    out, expected = plain(made, x.double().requires_grad_())
-    weights = torch.randn(out.shape, generator=rng)
-    (out * weights).sum().backward()
-    how = PassContext(Compute(events="fixed", recompute=recompute), EVERYTHING)
-    ran = run_stack(made, Spikes(x), how, mean_over_time=False)
-    assert torch.allclose(ran.out.double(), out.detach())
-    check(ran, expected)
-    assert all(seen.gradient.isnan().all() for seen in ran.seen)
-    for keep in (True, False):  # the second one writes the same
-        for seen in ran.seen:
-            seen.gradient.fill_(torch.nan)
-        (ran.out * weights).sum().backward(retain_graph=keep)
-        for seen, one in zip(ran.seen, expected, strict=True):
-            norms = one.current.grad.flatten(1).norm(dim=1)
-            assert torch.allclose(seen.gradient, norms, rtol=1e-4, atol=1e-5 * float(norms.max()))
-    with torch.no_grad():
-        alone = run_stack(made, Spikes(x), how, mean_over_time=True)
-    check(alone, expected)
-    assert torch.allclose(alone.out, ran.out.mean(0))
-    assert all(seen.gradient.isnan().all() for seen in alone.seen)
-
-
 @needs_kernels
 def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
-    x, made = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng)), layers("batch", rng)
+    x = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng))
+    made = [layer(rng, 3, 10, STEPS), layer(rng, 10, 9, STEPS), layer(rng, 9, 5, STEPS, flatten=True)]
     without = run_stack(made, x, PassContext(), mean_over_time=False)
     for name in ("places", "samples", "moments", "gradient", "current", "arrivals"):
         one = replace(Measure(), **{name: EDGES if name == "current" else True})
@@ -163,3 +79,81 @@ def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
             assert {key for key, value in vars(bare).items() if value is not None} == {"neurons", "spikes"}
             assert {key for key, value in vars(seen).items() if value is not None} == {"neurons", "spikes", name}
             assert torch.equal(seen.spikes, bare.spikes), name
+
+
+def found(x: Spikes, **options) -> Arrivals:
+    with WORKSPACE.lease() as lease:
+        return arrivals(x, lease, **options)
+
+
+@pytest.mark.parametrize(("largest", "batch"), [(1, 300), (4, 70), (9, 3), (63, 300), (255, 3)])
+def test_counts_are_summed_without_overflow(largest, batch, rng):
+    """All at their largest, too: a byte alone would overflow from 256 on."""
+    counts = torch.randint(0, largest + 1, (2, batch, 3, 4, 5), generator=rng, dtype=torch.uint8)
+    counts[1] = largest
+    seen = found(Spikes(counts, 1 / largest, largest))
+    assert torch.allclose(seen.amount, counts.double().sum((1, 4)) / largest, rtol=1e-14)
+    assert torch.equal(seen.active, counts.bool().sum((1, 4)))
+    assert seen.active[1].eq(5 * batch).all()
+
+
+def test_signed_spikes_and_real_numbers_count_without_their_sign(rng):
+    signed = torch.randint(-1, 2, (3, 300, 2, 4, 5), generator=rng)
+    still = torch.randn(4, 3, 2, 5, generator=rng).expand(6, 4, 3, 2, 5)  # one image, there at every step
+    wide = torch.tensor([-128, 127, -3, 0], dtype=torch.int8).reshape(1, 1, 2, 2, 1)
+    real = torch.tensor([-0.25, 0.0, 1.5, 1e-30]).reshape(1, 1, 2, 2, 1)
+    for values in (signed.to(torch.int8), signed.float(), signed.to(torch.int8).mT, still, wide, real):
+        seen = found(Spikes(values))
+        assert torch.allclose(seen.amount, values.double().abs().sum((1, 4)), rtol=1e-14)
+        assert torch.equal(seen.active, (values != 0).sum((1, 4)))
+
+
+def test_a_fully_connected_layer_has_one_place_and_steps_are_joined(rng):
+    counts = torch.randint(0, 2, (4, 7, 3, 3, 2), generator=rng, dtype=torch.uint8)
+    whole = found(Spikes(counts), places=False)
+    assert whole.active.tolist() == counts.sum((1, 2, 3, 4))[:, None, None].tolist()
+    parts = joined_arrivals([found(Spikes(part), places=False) for part in counts.split(3)])
+    assert torch.equal(parts.active, whole.active)
+    assert torch.equal(parts.amount, whole.amount)
+
+
+@each_row(
+    "values, worth, whole",
+    [
+        ([0.5, 0.5], 1, False),
+        ([1.5, 0.5], 1, False),
+        ([0.37, 0.63], 1, False),
+        ([0.99, 0.0], 1, False),
+        ([torch.nan, 1.0], 1, False),
+        ([torch.inf, 1.0], 1, False),
+        ([1.0, -1.0], 1, True),
+        ([0.0, 0.0], 1, True),
+        ([0.5, 0.75], 0.25, True),
+        ([1 / 3, 2 / 3], 1 / 9, True),
+        ([0.5, 0.75], 1 / 3, False),
+    ],
+)
+def test_sizes_tell_spikes_from_what_only_adds_up_like_them(values, worth, whole):
+    """Sums of a half and a half, or of three halves and a half, are those of spikes; sizes are not."""
+    assert found(Spikes(torch.tensor(values).reshape(1, 1, 1, 1, 2))).are_whole(worth) is whole
+
+
+def test_sizes_of_parts_are_those_of_the_whole(rng):
+    counts = torch.randint(0, 5, (4, 6, 2, 2, 3), generator=rng)
+    parts = [found(Spikes(part.float() / 4)) for part in counts.split(1)]
+    assert joined_arrivals(parts).sizes.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert found(Spikes(counts.to(torch.uint8), 0.25, 4)).sizes.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert found(Spikes(-counts.to(torch.int8))).sizes.tolist() == [1, 2, 3, 4]
+    assert (parts[0] + found(Spikes(torch.full((1, 6, 2, 2, 3), 7.5)))).sizes[-1] == 7.5
+
+
+def test_real_numbers_of_too_many_sizes_are_no_spikes(rng):
+    many = found(Spikes(torch.rand(2, 5, 30, 30, 4, generator=rng)))
+    assert many.sizes is None
+    assert not many.are_whole(1)
+    one = found(Spikes(torch.ones(2, 5, 30, 30, 4)))
+    assert not (many + one).are_whole(1)
+    assert not joined_arrivals([one, many]).are_whole(1)
+    edge = torch.arange(1.0, MOST_SIZES + 2).reshape(1, 1, 1, 1, -1)
+    assert found(Spikes(edge)).sizes is None
+    assert found(Spikes(edge[..., 1:])).are_whole(1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
@@ -21,9 +23,8 @@ from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
 from tests.kernels import needs_kernels
+from tests.processes import Processes
 from tests.rows import each_row
-
-pytestmark = needs_kernels
 
 
 def layer(rng: torch.Generator, inputs: int, outputs: int, steps: int, flatten: bool = False) -> Layer:
@@ -40,44 +41,7 @@ def layers(rng: torch.Generator, steps: int = 6) -> list[Layer]:
     return [layer(rng, 3, 10, steps), layer(rng, 10, 9, steps), layer(rng, 36, 5, steps, flatten=True)]
 
 
-@pytest.mark.parametrize(
-    ("mean", "given"), [(False, False), (True, True)], ids=["batch statistics", "given statistics"]
-)
-def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypatch):
-    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 30_000)
-    made, results = layers(rng, 7), []
-    if given:
-        made = [
-            replace(
-                one,
-                mean=torch.randn(one.gamma.shape, generator=rng) * 0.1,
-                var=torch.rand(one.gamma.shape, generator=rng) + 0.5,
-                bias=torch.randn(len(one.weight), generator=rng, requires_grad=True),
-                beta=torch.randn(one.gamma.shape, generator=rng, requires_grad=True),
-            )
-            for one in made
-        ]
-    x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
-    for recompute in ("never", 1, 3, 7, 100):
-        how = PassContext(Compute(events="fixed", recompute=recompute))
-        ran = run_stack(made, Spikes(x), how, mean_over_time=mean)
-        out = ran.out
-        wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
-        ((out * torch.arange(5.0)).square().sum()).backward(retain_graph=True, inputs=wanted)
-        first = [t.grad.clone() for t in wanted]
-        ((out * torch.arange(5.0)).square().sum()).backward(inputs=wanted)  # again: gradients add up
-        for t, once in zip(wanted, first, strict=True):
-            assert torch.allclose(t.grad, 2 * once, rtol=1e-6, atol=1e-7)
-            t.grad = None
-        moments = [t for m in ran.moments if m is not None for t in (m.mean, m.var)]
-        assert len(moments) == (0 if given else 6)
-        results.append([out.detach(), *moments, *first])
-    for other in results[1:]:
-        assert torch.equal(results[0][0], other[0])
-        for a, b in zip(results[0], other, strict=True):
-            assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
+@needs_kernels
 @pytest.mark.parametrize("recompute", ["never", 2])
 def test_a_backward_pass_ends_at_the_first_layer_that_learns(recompute, rng, monkeypatch):
     """What is frozen before it costs nothing there, and the gradients behind it are the same."""
@@ -123,6 +87,7 @@ def bytes_out(monkeypatch):
     return seen
 
 
+@needs_kernels
 def test_spans_need_memory_for_one_span_and_the_membranes(bytes_out, rng):
     """At √T steps a span, a third and less of all steps."""
     peaks = []
@@ -135,6 +100,7 @@ def test_spans_need_memory_for_one_span_and_the_membranes(bytes_out, rng):
     assert peaks[1] < peaks[0] / 2.5
 
 
+@needs_kernels
 def test_without_gradients_memory_does_not_grow_with_the_steps(bytes_out, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 200_000)
     peaks = []
@@ -179,6 +145,7 @@ class SumOf(Sum):
         return [grad, SpikeGrad(grad.values.clone(), grad.scale)]
 
 
+@needs_kernels
 @pytest.mark.parametrize("keep", [0, 2, None])
 def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
@@ -201,6 +168,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     assert span.saved == span.values == []
 
 
+@needs_kernels
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(("steps", "held"), [((3, 3), (True, True)), ((1, 3), (False, True)), ((1, 1), (False, False))])
 def test_gradients_of_several_readers_add_up(steps, held, order, rng):
@@ -230,6 +198,7 @@ def two_layers(steps: int) -> list[Layer]:
 X = Spikes(torch.zeros(50, 2, 8, 8, 3, dtype=torch.int8))
 
 
+@needs_kernels
 def test_sizes_are_those_of_one_step():
     found = [(size.floats, size.bytes) for size in flow.sizes(two_layers(50), X)]
     assert found == [(2 * 8 * 8 * 10, 2 * 4 * 4 * 10), (2 * 7, 2 * 7)]
@@ -239,6 +208,7 @@ ALL, LAST = 50 * (4 * 1280 + 320 + 4 * 14 + 14), 50 * (320 + 4 * 14 + 14)
 """Bytes kept of all two_layers; of the last one, and the counts that it reads."""
 
 
+@needs_kernels
 @each_row(
     "compute, learns, available, span",
     [
@@ -261,6 +231,7 @@ def test_auto_keeps_everything_until_half_of_the_memory_is_needed(compute, learn
     assert flow.span_of(made, X, compute) == span
 
 
+@needs_kernels
 def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch):
     files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    2000 kB\n"}
     monkeypatch.setattr(flow, "_read", lambda path: files.get(path, ""))
@@ -275,3 +246,31 @@ def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch
     assert flow.available_memory(cpu) == 2000 * 1024 + 7
     files.clear()
     assert flow.available_memory(cpu) == math.inf
+
+
+SHARED_STEPS = 6
+
+
+@needs_kernels
+@pytest.mark.parametrize(("recompute", "of_spans"), [("never", [6]), (4, [4, 2]), ("auto", [6])])
+def test_calls_depend_on_layers_steps_and_spans_alone(recompute, of_spans, rng, monkeypatch):
+    """Not on a part's size or chunks, nor on the memory that is free; steps computed again need none."""
+    monkeypatch.setattr(flow, "available_memory", lambda device: 0.0)
+    made, processes = layers(rng), Processes(2)
+    made[1] = replace(made[1], mean=torch.zeros(SHARED_STEPS, 9), var=torch.ones(SHARED_STEPS, 9))
+    xs = [torch.randn(SHARED_STEPS, batch, 8, 8, 3, generator=rng) for batch in (2, 7)]
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 20_000)  # of both parts some chunks, but not as many
+
+    def work(rank: int, reduce: Callable[[Tensor], Tensor]) -> None:
+        how = PassContext(Compute(recompute=recompute, reduce=reduce))
+        out = run_stack(made, Spikes(xs[rank]), how, mean_over_time=True).out
+        out.sum().backward(retain_graph=True)
+        out.sum().backward()
+        with torch.no_grad():
+            run_stack(made, Spikes(xs[rank]), how, mean_over_time=True)
+
+    processes.run(work)
+    forward = [(steps, 1 + 2 * channels) for steps in of_spans for channels in (10, 5)]
+    backward = [(2, steps, channels) for steps in reversed(of_spans) for channels in (5, 10)]
+    alone = [(SHARED_STEPS, 21), (SHARED_STEPS, 11)]
+    assert processes.calls == [[*forward, *backward, *backward, *alone]] * 2

@@ -1,29 +1,28 @@
-"""The paths that users take: event-driven and dense, deterministic or not, through a classifier, modes that change."""
+"""The paths that users take through fused runs, and what these may not depend on: buffers, threads, defaults."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 import bntt
 from bntt.engine.compute import Compute
+from bntt.engine.cpu import launch
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
-from bntt.nn.blocks import fold_time
-from bntt.nn.fuse import plan_of
+from bntt.nn import LIF, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork, evaluating
 from bntt.nn.network import advance
 from tests.grids import every_value, pairs
-from tests.kernels import choose, needs_kernels
-from tests.nn.networks import close
+from tests.kernels import choose, needs_bf16, needs_kernels
+from tests.nn.networks import backward, close, loss_of, pair, same_everywhere, small, spikes_of
 from tests.rows import each_row
-
-pytestmark = needs_kernels
 
 
 def classifier(backend: str, **options) -> SpikingClassifier:
@@ -44,6 +43,7 @@ def gradients(model: nn.Module, run) -> list[Tensor]:
     return [logits.detach(), *(p.grad for p in model.parameters())]
 
 
+@needs_kernels
 @pairs(deterministic=[True, False], events=["measured", "fixed", "never"], recompute=["never", 2])
 def test_whole_networks_through_a_classifier(events, recompute, deterministic, rng):
     torch.use_deterministic_algorithms(deterministic)
@@ -57,6 +57,7 @@ def test_whole_networks_through_a_classifier(events, recompute, deterministic, r
     assert all(torch.equal(traces[0].spikes[name], traces[1].spikes[name]) for name in traces[1].spikes)
 
 
+@needs_kernels
 @every_value(norm=["bntt", "bn", "tdbn", "tab"], recompute=["never", 2])
 def test_statistics_that_move_between_forward_and_backward_change_no_gradient(norm, recompute):
     """As in consistency and adversarial training: forward in evaluation mode, a training step, then backward."""
@@ -79,6 +80,7 @@ def test_statistics_that_move_between_forward_and_backward_change_no_gradient(no
     assert all(close(one, other, 1e-4) for one, other in zip(*results, strict=True))
 
 
+@needs_kernels
 @each_row("norm", ["bntt", "tdbn", "layer"])
 def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypatch):
     model = classifier("auto", norm=norm).train()
@@ -91,6 +93,7 @@ def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypa
     assert model.network.training
 
 
+@needs_kernels
 def test_a_trace_that_cannot_run_as_asked_says_so(rng):
     model = classifier("cpu")
     model.network.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
@@ -100,19 +103,7 @@ def test_a_trace_that_cannot_run_as_asked_says_so(rng):
             call()
 
 
-@pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # PyTorch's own
-def test_forward_mode_differentiation_with_frozen_weights_has_a_tangent(rng):
-    net = bntt.models.mlp(in_features=6, hidden=(20,), num_steps=4, num_classes=3).requires_grad_(False)
-    x, direction = (torch.rand(4, 5, 6, generator=rng) for _ in range(2))
-    backward_input = x.clone().requires_grad_()
-    weights = torch.rand(5, 3, generator=rng)
-    (grad,) = torch.autograd.grad((net(backward_input) * weights).sum(), backward_input)
-    with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(net(forward_ad.make_dual(x, direction))).tangent
-    assert grad.abs().max() > 0
-    assert torch.allclose((tangent * weights).sum(), (grad * direction).sum(), rtol=1e-4)
-
-
+@needs_kernels
 @pytest.mark.slow
 def test_a_compiled_model_runs_as_it_is():
     """In a process of its own: the compiler looks into functions, and the shape checks around them confuse it."""
@@ -133,6 +124,7 @@ def test_a_compiled_model_runs_as_it_is():
     assert done.stdout.strip() == "alike", done.stderr
 
 
+@needs_kernels
 def test_hooks_and_methods_of_an_encoder_are_asked(rng):
     images, ones = torch.rand(2, 2, 12, 12, generator=rng), torch.ones(4, 2, 2, 12, 12)
     model, seen = classifier("auto", threshold=0.2).eval(), []
@@ -153,16 +145,237 @@ def test_hooks_and_methods_of_an_encoder_are_asked(rng):
     assert torch.equal(model(images), model.network(ones))
 
 
-def test_a_readout_of_yours_is_asked_and_the_blocks_stay_fused(rng):
-    class Last(Readout):
-        def forward(self, spikes: Tensor, call: Call = Call(), voltage: Tensor | None = None) -> tuple[Tensor, None]:
-            return fold_time(self.synapse, spikes), None
+@needs_kernels
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_same_bits_on_any_number_of_threads(threads, rng):
+    """Up to the matrix products of fc1 and the readout, which are PyTorch's own and promise nothing."""
+    x = torch.randint(-1, 2, (5, 7, 2, 12, 12), generator=rng).to(torch.int8)
+    found = list[list[Tensor]]()
+    for count in (1, threads):
+        torch.set_num_threads(count)
+        net = bntt.models.vgg6(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.7)
+        blocks = {name: block for name, block in net.blocks.items() if name != "fc1"}
+        hidden = SpikingNetwork(blocks, Readout(nn.Identity()), compute=Compute("cpu"))
+        mean = hidden(x)
+        mean.backward(torch.randn(mean.shape, generator=torch.Generator().manual_seed(2)))
+        found.append([mean.detach(), *(p.grad for p in hidden.parameters()), *hidden.buffers()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
-    net = classifier("cpu").network.eval()
-    own = SpikingNetwork(dict(net.blocks), Last(net.readout.synapse), compute=Compute("cpu")).eval()
-    x = torch.randint(-1, 2, (4, 3, 2, 12, 12), generator=rng).float()
-    assert len(plan_of(dict(own.blocks.items()), x, own.compute).fused) == len(own.blocks)
-    theirs = copy.deepcopy(own)
-    choose(theirs, backend="reference")
-    assert torch.allclose(own(x), theirs(x), atol=1e-6)
-    assert not torch.allclose(own(x), net(x), atol=1e-3)
+
+@needs_kernels
+@each_row("recompute", [1, 2, 4])
+def test_steps_computed_again_give_the_same_and_update_the_statistics_once(recompute, rng):
+    """To rounding: PyTorch's matrix products may round by their number of rows."""
+    nets, x = [small(5) for _ in range(2)], spikes_of(5, 4, rng).to(torch.int8)
+    for net, choice in zip(nets, ("never", recompute), strict=True):
+        choose(net, backend="cpu", recompute=choice)
+    assert close(*(backward(net, x) for net in nets), 1e-5)
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        assert close(p.grad, q.grad, 1e-5)
+    for p, q in zip(*(net.buffers() for net in nets), strict=True):
+        assert close(p, q, 1e-5)
+
+
+def interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@needs_kernels
+class TestReuse:
+    """Buffers are shared by everything in the process: the answer must be right all the same, or an error."""
+
+    @pytest.fixture(params=["never", 2], ids=["kept", "computed again"])
+    def case(self, request, rng) -> tuple[SpikingNetwork, Tensor, Tensor, list[Tensor], list[Tensor]]:
+        net = small(3)
+        choose(net, backend="cpu", recompute=request.param)
+        one, two = spikes_of(3, 4, rng), spikes_of(3, 4, rng)
+        first, second = self.grads(net, one), self.grads(net, two)
+        assert all(grads[0].any() for grads in (first, second))
+        assert not self.equal(first, second)
+        return net, one, two, first, second
+
+    @staticmethod
+    def grads(net: SpikingNetwork, x: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
+
+    @staticmethod
+    def equal(a: list[Tensor], b: list[Tensor]) -> bool:
+        return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+    def test_two_forwards_before_one_backward(self, case):
+        net, one, two, first, second = case
+        losses = [net(x).square().sum() for x in (one, two)]
+        for loss, expected in zip(reversed(losses), (second, first), strict=True):
+            assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), expected)
+
+    def test_retain_graph_and_a_third_time_without(self, case):
+        net, one, two, first, _ = case
+        loss = net(one).square().sum()
+        parameters = list(net.parameters())
+        for keep in (True, True, False):
+            assert self.equal(list(torch.autograd.grad(loss, parameters, retain_graph=keep)), first)
+            self.grads(net, two)
+        with pytest.raises(RuntimeError, match=r"second time|after they have already been freed"):
+            torch.autograd.grad(loss, parameters)
+
+    def test_an_interrupted_backward_pass_leaves_no_half_made_steps(self, case, monkeypatch):
+        """A kept graph is right afterwards; one that was not kept says that it is gone. A forward pass likewise."""
+        net, one, two, first, _ = case
+        kept = net(one).square().sum()
+        with monkeypatch.context() as patch:
+            patch.setattr(launch, "scan", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                net(two)
+        assert self.equal(list(torch.autograd.grad(kept, list(net.parameters()))), first)
+        parameters, places = list(net.parameters()), ((launch, "scan"), (launch, "scan_reverse"))
+        for module, name in places:
+            usual = getattr(module, name)
+            for stop in (1, 3):
+                for keep in (True, False):
+                    loss, calls = net(one).square().sum(), []
+
+                    def failing(*args, real=usual, calls=calls, stop=stop, **kwargs):
+                        calls.append(1)
+                        if len(calls) == stop:
+                            raise KeyboardInterrupt
+                        return real(*args, **kwargs)
+
+                    with monkeypatch.context() as patch:
+                        patch.setattr(module, name, failing)
+                        with contextlib.suppress(KeyboardInterrupt):
+                            torch.autograd.grad(loss, parameters, retain_graph=keep)
+                    quiet = name == "scan" and net.compute.recompute == "never"
+                    assert len(calls) == (0 if quiet else stop)
+                    if keep:
+                        assert self.equal(list(torch.autograd.grad(loss, parameters)), first)
+                        continue
+                    with pytest.raises(RuntimeError, match=r"second time|already been freed"):
+                        torch.autograd.grad(loss, parameters)
+
+    def test_two_networks_in_turn_and_evaluation_between(self, case):
+        net, one, two, first, second = case
+        other = copy.deepcopy(net)
+        losses = net(one).square().sum(), other(two).square().sum()
+        with torch.no_grad(), evaluating(net):
+            net(two)
+        assert self.equal(list(torch.autograd.grad(losses[0], list(net.parameters()))), first)
+        assert self.equal(list(torch.autograd.grad(losses[1], list(other.parameters()))), second)
+
+    @pytest.mark.parametrize("what", ["weight", "input"])
+    def test_what_changed_since_the_forward_pass_is_refused(self, what, case):
+        net, one, *_ = case
+        loss = net(one).square().sum()
+        with torch.no_grad():
+            (one if what == "input" else net.blocks["conv2"].synapse.weight).add_(1)
+        with pytest.raises(RuntimeError, match="inplace"):
+            loss.backward()
+
+    def test_differentiating_twice_raises(self, case):
+        net, one, *_ = case
+        x = one.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+        for ask in (
+            grad.sum().backward,
+            lambda: torch.autograd.grad(grad.sum() + net(x).sum(), list(net.parameters())),
+        ):
+            with pytest.raises(RuntimeError, match="twice"):
+                ask()
+
+    def test_an_input_gradient_is_nobody_elses_memory(self, case):
+        net, one, two, *_ = case
+        x = one.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(net(x).square().sum(), x)
+        before = grad.clone()
+        self.grads(net, two)
+        assert torch.equal(grad, before)
+
+
+@needs_kernels
+@pytest.mark.parametrize("recompute", ["never", 2])
+def test_a_kept_graph_of_a_norm_that_looks_ahead(recompute, rng):
+    """Whose currents are made again, while the graph still needs what they are made of: a flattened image too."""
+    net = bntt.models.vgg6(num_steps=4, width=0.5, norm="tdbn")
+    choose(net, recompute=recompute)
+    x, parameters = torch.randint(-1, 2, (4, 3, 1, 28, 28), generator=rng).float(), list(net.parameters())
+    loss = net(x).square().sum()
+    found = [torch.autograd.grad(loss, parameters, retain_graph=keep) for keep in (True, True, False)]
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*found, strict=True))
+
+
+@needs_kernels
+@needs_bf16
+class TestLowPrecision:
+    def test_bf16_grad_fires_as_fp32_does_and_its_gradients_are_near(self, rng):
+        nets, x = [small(4) for _ in range(2)], spikes_of(4, 6, rng).to(torch.int8)
+        choose(nets[1], precision="bf16-grad")
+        assert torch.equal(*(backward(net, x) for net in nets))
+        for (name, p), q in zip(nets[0].named_parameters(), nets[1].parameters(), strict=True):
+            if not name.endswith("bias"):
+                off = float((p.grad - q.grad).norm() / p.grad.norm())
+                assert off < 2e-2, name
+                assert off > 0 or "conv" not in name, name
+
+    def test_bf16_flips_few_spikes(self, rng):
+        nets, x = [small(4) for _ in range(2)], spikes_of(4, 20, rng).to(torch.int8)
+        for net in nets:
+            net(x)
+        nets[1].load_state_dict(nets[0].state_dict())
+        choose(nets[1], precision="bf16")
+        fp32, bf16 = (net.trace(x) for net in nets)
+        for name, limit in (("conv1", 0.02), ("conv2", 0.06), ("conv3", 0.12), ("fc1", 0.2)):  # flips add up in depth
+            assert float((fp32.spikes[name] - bf16.spikes[name]).abs().sum() / fp32.spikes[name].sum()) < limit
+        assert not torch.equal(fp32.logits, bf16.logits)
+        backward(nets[1], x)
+        assert all(torch.isfinite(p.grad).all() for p in nets[1].parameters())
+
+
+@needs_kernels
+@needs_bf16
+def test_a_precision_without_kernels_is_refused(rng):
+    """Nothing switches in silence: plain PyTorch has the precision of its weights."""
+    net = small(3)
+    choose(net, precision="bf16-grad")
+    net.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
+    with pytest.raises(BackendError, match=r"'conv2'.*bf16-grad"):
+        net(spikes_of(3, 4, rng))
+
+
+@contextlib.contextmanager
+def by_default(set_default: Callable[[Any], None], value: Any, before: Any) -> Iterator[None]:
+    set_default(value)
+    try:
+        yield
+    finally:
+        set_default(before)
+
+
+SURROUNDINGS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+    **{
+        f"{dtype} by default": lambda dtype=dtype: by_default(torch.set_default_dtype, dtype, torch.float32)
+        for dtype in (torch.float64, torch.bfloat16, torch.float16)
+    },
+    "the meta device": lambda: torch.device("meta"),
+    "the processor": lambda: torch.device("cpu"),
+    "meta by default": lambda: by_default(torch.set_default_device, "meta", None),
+}
+
+
+@needs_kernels
+@every_value(where=SURROUNDINGS, norm=[bntt.BNTT, bntt.TAB, bntt.TDBN])
+def test_what_new_tensors_are_by_default_changes_nothing(where, norm, rng):
+    x = spikes_of(5, 3, rng)
+    ours, theirs = pair(small(5, norm=norm))
+    want = theirs(x)
+    loss_of(want).backward()
+    with SURROUNDINGS[where]():
+        got = ours(x)
+        got.backward(2 * want.detach() * torch.arange(1.0, 5.0, dtype=torch.float32, device="cpu").square())
+        assert not ours.plan(x.shape).reason
+    assert got.dtype == torch.float32
+    assert close(got, want)
+    same_everywhere(ours, theirs)
+    with SURROUNDINGS[where]():
+        logits, _ = ours.eval().advance(x[:2])
+        trace = ours.trace(x)
+    assert close(logits, theirs.eval().advance(x[:2])[0])
+    assert close(trace.logits[-1], theirs(x))

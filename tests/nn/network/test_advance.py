@@ -9,13 +9,21 @@ import torch
 from torch import Tensor
 
 import bntt
+from bntt import Compute
 from bntt.engine import workspace
+from bntt.models import mlp
 from bntt.nn import NORMS, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
+from bntt.nn.blocks import BlockState
+from bntt.nn.call import Noise, detached, rows_of
+from bntt.nn.network.measured import Currents, LayerMeasures, Measure
+from bntt.nn.norms import TAB
+from bntt.ops.norm import Moments
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import (
     FORMS,
     advanced,
+    close,
     cuts_are_the_whole,
     folded,
     leaking,
@@ -176,17 +184,118 @@ def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
     assert state.noise.index.tolist() == [4, 2, 9, 0]
 
 
+def state(**changes) -> NetworkState:
+    moments = Moments(torch.ones(1, 2), torch.ones(1, 2), (3,))
+    blocks = (BlockState(torch.arange(6.0).reshape(3, 2), moments), {"u": torch.arange(3.0)}, None)
+    return NetworkState(2, 3, blocks, torch.arange(3.0)[:, None], Noise(1, 2, torch.tensor([7, 8, 9])), **changes)
+
+
+@pytest.mark.parametrize("keep", [torch.tensor([True, False, True]), torch.tensor([0, 2])])
+def test_rows_are_taken_of_everything_that_has_some(keep):
+    some = state().rows(keep)
+    assert (some.steps, some.batch) == (2, 2)
+    assert some.blocks[0].membrane.tolist() == [[0, 1], [4, 5]]
+    assert some.blocks[0].norm.count == (3,)
+    assert torch.equal(some.blocks[0].norm.mean, torch.ones(1, 2))
+    assert some.blocks[1]["u"].tolist() == [0, 2]
+    assert some.blocks[2] is None
+    assert some.readout.flatten().tolist() == [0, 2]
+    assert some.noise.index.tolist() == [7, 9]
+    assert (some.noise.seed, some.noise.draw) == (1, 2)
+
+
+def test_rows_keep_the_order_of_memory(rng):
+    """A membrane of the kernels, with the channels last, and one of modules."""
+    last = torch.randn(5, 4, 4, 3, generator=rng).permute(0, 3, 1, 2)
+    for keep in (torch.tensor([3, 1, 4]), torch.tensor([True, False, True, True, False])):
+        some = NetworkState(1, 5, (last, last.contiguous()), torch.arange(5.0)[:, None]).rows(keep)
+        assert all(torch.equal(block, last[keep]) for block in some.blocks)
+        assert some.blocks[0].permute(0, 2, 3, 1).is_contiguous()
+
+
+def test_a_state_of_yours_says_how():
+    class Mine:
+        def __init__(self, u):
+            self.u = u
+
+        def rows(self, keep):
+            return Mine(self.u[keep])
+
+        def detach(self):
+            return Mine(self.u.detach())
+
+    kept = rows_of((Mine(torch.arange(3.0, requires_grad=True)),), torch.tensor([2]))[0]
+    assert kept.u.tolist() == [2]
+    assert kept.u.requires_grad
+    assert not detached(kept).u.requires_grad
+
+
+@pytest.mark.parametrize("place", ["bntt.engine.graph.recording", "bntt.nn.network.measured"])
+def test_a_state_with_measurements_is_kept_in_a_file(place, tmp_path, monkeypatch):
+    """As it is saved now, and as it was before its record came to the engine."""
+    net = mlp(in_features=4, hidden=(8,), num_steps=3).eval()
+    _, state = net.advance(torch.ones(2, 3, 4), measure=Measure(spikes=True, current=(0.0, 1.0), arrivals=True))
+    with monkeypatch.context() as before:
+        for kind in (LayerMeasures, Currents):
+            before.setattr(kind, "__module__", place)
+        torch.save(state, tmp_path / "state.pt")
+    found = torch.load(tmp_path / "state.pt")
+    assert torch.equal(found.measured["fc1"].spikes, state.measured["fc1"].spikes)
+    assert torch.equal(net.advance(torch.ones(1, 3, 4), found)[0], net.advance(torch.ones(1, 3, 4), state)[0])
+
+
+def test_detaching_reaches_every_part():
+    leaf = torch.ones(1, 2, requires_grad=True)
+    whole = NetworkState(1, 1, (BlockState(2 * leaf, Moments(2 * leaf, 3 * leaf, (1,))), leaf), leaf * 2).detach()
+    parts = [
+        whole.readout,
+        whole.blocks[0].membrane,
+        whole.blocks[0].norm.mean,
+        whole.blocks[0].norm.var,
+        whole.blocks[1],
+    ]
+    assert not any(part.requires_grad for part in parts)
+
+
+def went_on(net: SpikingNetwork, x: Tensor, *, inference: bool, change=lambda state: state) -> list[Tensor]:
+    """Logits and every gradient of the last steps, from a state that the first ones left."""
+    with torch.inference_mode() if inference else torch.no_grad():
+        _, state = net.advance(x[:2], index=torch.arange(x.shape[1]))
+    with torch.no_grad():
+        seen, _ = net.advance(x[2:], state)
+    logits, state = net.advance(x[2:4], change(state))
+    last, _ = net.advance(x[4:], state)
+    (logits.square().sum() + (last * torch.arange(1.0, 5.0, dtype=x.dtype)).square().sum()).backward()
+    return [seen, logits, last, *(parameter.grad for parameter in net.parameters())]
+
+
 @needs_kernels
-def test_a_weight_that_changes_between_steps_counts_from_then_on():
-    nets = [network(dtype=torch.float32) for _ in range(2)]
-    x = inputs(torch.float32)
-    for net, backend in zip(nets, ("cpu", "reference"), strict=True):
-        choose(net, backend=backend, events="fixed")
-    results = []
-    for net in nets:
-        with torch.no_grad():
-            _, state = net.advance(x[:2])
-            net.blocks["conv2"].synapse.weight.mul_(1.5)
-            net.blocks["fc1"].synapse.weight.mul_(0.7)
-            results.append(net.advance(x[2:], state)[0])
-    assert torch.allclose(*results, atol=1e-5)
+@pairs(
+    change=[lambda state: state, NetworkState.detach],
+    backend=["cpu", "reference"],
+    training=[True, False],
+    build=[small, lambda: small(norm=TAB), lambda: small(learn_leak=True), lambda: residual("before")],
+)
+def test_a_state_of_inference_mode_is_a_state(build, training, backend, change, rng):
+    net = build().train(training)
+    wide, x = copy.deepcopy(net).double(), spikes_of(5, 4, rng)
+    net.compute, wide.compute = Compute(backend), Compute("reference")
+    found = went_on(net, x, inference=True, change=change)
+    wanted = went_on(wide, x.double(), inference=False, change=change)
+    compared = [both for both in zip(found, wanted, strict=True) if both[1].abs().max() > 1e-9]
+    assert all(close(ours, theirs, 2e-4) for ours, theirs in compared)
+    assert all(logits.any() for logits in wanted[:3])
+    assert len(compared) > len(wanted) // 2
+
+
+@needs_kernels
+def test_a_state_is_copied_only_where_gradients_are_on(rng):
+    net, x = small().eval(), spikes_of(5, 4, rng)
+    with torch.inference_mode():
+        _, state = net.advance(x[:2])
+        assert state.tracked() is state
+    membrane = state.tracked().blocks[0].membrane
+    assert torch.equal(membrane, state.blocks[0].membrane)
+    assert not membrane.is_inference()
+    _, state = net.advance(x[:2])
+    assert state.tracked().blocks[0].membrane is state.blocks[0].membrane

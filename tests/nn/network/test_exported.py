@@ -12,7 +12,7 @@ from torch.export import Dim, ShapesCollection, export
 
 import bntt
 from bntt.nn import NetworkState, SpikingNetwork
-from tests.nn.network.streaming import with_statistics
+from tests.nn.network.test_kept import with_statistics
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_hook")]  # whose sizes are symbols, which are no int
 T = 3

@@ -98,15 +98,6 @@ def test_training_may_stop_early_on_purpose(norm):
         assert not ours.grad[len(theirs) :].any()
 
 
-def test_two_batches_do_not_meet(rng):
-    """The same call twice gives the same result, whatever was called in between."""
-    net = small().eval()
-    a, b = torch.randn(4, 2, 6, generator=rng), torch.randn(4, 5, 6, generator=rng)
-    first = net(a)
-    net(b)
-    assert torch.equal(net(a), first)
-
-
 def test_trace_counts_what_fired_and_says_what_each_step_says():
     net = vgg6(width=0.25, num_steps=4, seed=2).double()
     inputs = random_spikes((4, 3, 1, 28, 28))

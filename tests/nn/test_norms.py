@@ -1,11 +1,29 @@
-"""Every member of the family against the definition of its own paper, with torch's BatchNorm as the building stone."""
+"""Norms against the definitions of their papers; limits; statistics that wait for the update."""
+
+import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from bntt.nn import NORMS, TAB, TDBN, LayerNorm, NormMethod, PooledBN, TemporalNorm, Window
+from bntt.nn import (
+    BNTT,
+    NORMS,
+    TAB,
+    TDBN,
+    Call,
+    LayerNorm,
+    NoNorm,
+    NormMethod,
+    PooledBN,
+    TemporalNorm,
+    Window,
+    hold_statistics,
+)
 from bntt.nn.norms import FAMILY
+from tests.kernels import choose
+from tests.nn.networks import small, spikes_of
 from tests.rows import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2
@@ -18,7 +36,7 @@ def x(rng):
 
 def batch_norms(count=1):
     """PyTorch's, without an affine: that is the method's own."""
-    return nn.ModuleList(nn.BatchNorm3d(C, eps=1e-4, affine=False).double() for _ in range(count))
+    return nn.ModuleList(nn.BatchNorm3d(C, eps=1e-4, momentum=0.3, affine=False).double() for _ in range(count))
 
 
 def each_step(bns, x):
@@ -57,7 +75,7 @@ def test_every_norm_with_batch_statistics_has_a_definition():
 def test_a_norm_is_its_definition(name, x, rng):
     """In training and evaluation: values, the gradients of the input and of γ, β and p, and running statistics."""
     normalised, count, rows, shifts, power, scale = DEFINITIONS[name]
-    norm, bns = NORMS[name](C, T, 0.7).double(), batch_norms(count)
+    norm, bns = NORMS[name](C, T, 0.7, momentum=0.3).double(), batch_norms(count)
     assert (norm.gamma.shape[0], norm.beta is not None, norm.running_mean.shape[0]) == (rows, shifts, count)
     with torch.no_grad():
         for parameter in norm.parameters():
@@ -125,3 +143,123 @@ def test_a_window_over_time_is_the_steps_that_it_holds(back, x):
 def test_a_norm_called_without_steps_has_all_of_them(build):
     for right in (torch.ones(6, 2, 8), torch.ones(6, 8, 8), torch.ones(6, 3, 8, 5), torch.ones(6, 8, 8, 5, 8)):
         assert build(8, 6)(right)[0].shape == right.shape
+
+
+def test_a_refused_batch_leaves_the_statistics_alone_and_evaluation_takes_it():
+    norm, ahead = BNTT(3, num_steps=5), TDBN(3, num_steps=5).eval()
+    with pytest.raises(ValueError, match="t=0"):
+        norm(torch.ones(5, 1, 3))
+    assert torch.equal(norm.running_mean, torch.zeros(5, 3))
+    assert norm.eval()(torch.ones(5, 1, 3))[0].shape == (5, 1, 3)
+    assert ahead(torch.ones(2, 2, 3), Call(0, whole=False))[0].shape == (2, 2, 3)
+
+
+def test_a_constant_channel_stays_finite():
+    norm = BNTT(2, num_steps=3)
+    x = torch.zeros(3, 4, 2, requires_grad=True)
+    norm(x)[0].sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(norm.gamma.grad).all()
+
+
+@each_row("dtype", [torch.bfloat16, torch.float16])
+@each_row("build", [BNTT, TAB, TDBN])
+def test_half_precision_is_normalised_in_float32(dtype, build, rng):
+    """70,000 values a channel: more than half precision can count."""
+    x = torch.randn(2, 70_000, 1, generator=rng)
+    norm, same = build(1, num_steps=2), build(1, num_steps=2)
+    y, _ = norm(x.to(dtype))
+    assert y.dtype == torch.float32
+    assert torch.equal(y, same(x.to(dtype).float())[0])
+    assert torch.equal(norm.running_var, same.running_var)
+
+
+@each_row("build", [BNTT, TAB, TDBN])
+def test_autocast_changes_no_statistics(build, rng):
+    x = torch.randn(3, 8, 2, generator=rng)
+    norm, same = build(2, num_steps=3), build(2, num_steps=3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, _ = norm(x)
+    assert torch.equal(y, same(x)[0])
+    assert torch.equal(norm.running_mean, same.running_mean)
+    assert torch.equal(norm.running_var, same.running_var)
+
+
+def test_small_modules_take_any_number_of_steps(rng):
+    x = torch.randn(7, 2, 3, 4, 4, generator=rng)
+    assert LayerNorm(3)(x)[0].shape == x.shape
+    assert NoNorm()(x)[0] is x
+
+
+BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]
+
+
+def build(norm: str, backend: str) -> nn.Module:
+    net = small(4, lambda channels, steps: NORMS[norm](channels, steps, 1.0))
+    choose(net, backend=backend)
+    return net
+
+
+@each_row("norm", BATCH_NORMS)
+@each_row("backend", ["auto", "reference"])
+def test_held_and_taken_in_is_what_a_pass_does_at_once(norm, backend, rng):
+    first, second = spikes_of(4, 3, rng), spikes_of(4, 3, rng)
+    direct, held_back = build(norm, backend), build(norm, backend)
+    before = copy.deepcopy(list(held_back.buffers()))
+    with hold_statistics(held_back) as held:
+        outputs = [held_back(x) for x in (first, second)]
+    assert all(torch.equal(a, b) for a, b in zip(before, held_back.buffers(), strict=True))
+    assert all(torch.equal(direct(x), y) for x, y in zip((first, second), outputs, strict=True))
+    held.take_in()
+    assert not any(torch.equal(a, b) for a, b in zip(before, held_back.buffers(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(direct.buffers(), held_back.buffers(), strict=True))
+    after = copy.deepcopy(list(held_back.buffers()))
+    held.take_in()
+    assert all(torch.equal(a, b) for a, b in zip(after, held_back.buffers(), strict=True)), "once only"
+
+
+def test_afterwards_and_after_an_error_passes_move_them_again(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+
+    def fail() -> None:
+        with hold_statistics(norm):
+            norm(x)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not norm.running_mean.any()
+    norm(x)
+    assert norm.running_mean.any()
+
+
+def test_a_copy_made_inside_holds_nothing(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+    with hold_statistics(norm):
+        copied, pickled = copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))
+    for other in (copied, pickled):
+        other(x)
+        assert other.running_mean.any()
+
+
+def test_holding_inside_holding(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+    with hold_statistics(norm) as outer:
+        with hold_statistics(norm) as inner:
+            norm(x)
+        inner.take_in()
+        assert not norm.running_mean.any()
+        norm(x.requires_grad_())
+    assert not any(batch.mean.requires_grad or batch.var.requires_grad for _, batch, _ in outer._held), "no graph"
+    outer.take_in()
+    assert norm.running_mean.any()
+    with pytest.raises(ValueError, match="t=0"), hold_statistics(norm):
+        norm(x[:, :1])
+
+
+def test_a_copy_of_a_compiled_norm_has_its_own_tables(rng):
+    norm, x = BNTT(2, num_steps=3).eval(), torch.randn(3, 4, 2, generator=rng)
+    norm._compiled_call_impl = lambda *given: norm._call_impl(*given)  # what norm.compile() sets
+    for other in (copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))):
+        other.gamma.data.fill_(2.0)
+        assert torch.equal(other(x)[0], 2 * norm(x)[0])
