@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_name_is_no_formula_and_places_are_rounded_but_no_words(tmp_path):
         save_figure(figure, tmp_path / "x.svg")
         text = (tmp_path / "x.svg").read_text(encoding="utf-8")
         assert text.count(name) >= 15
-        assert name in names(draw_figure(figure).legends[0])
+        assert name in chain(*legends(draw_figure(figure)))
         assert not re.search(r"<[^>]*\.\d{3}", text)
 
 
@@ -70,17 +71,23 @@ def test_logarithmic_axes_write_plain_numbers():
     assert zeros.get_yscale() == "linear"
 
 
-def names(legend):
-    return [text.get_text() for text in legend.get_texts()]
+def legends(figure):
+    held = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    return [[text.get_text() for text in legend.get_texts()] for legend in held if legend is not None]
 
 
-def test_one_legend_has_every_name_once():
+def test_each_chart_has_its_legend_below_and_equal_ones_are_one():
     figure = drawn(layers("a", "sum"), layers("a", "b"), charts()[1])
-    (legend,) = figure.legends
-    assert names(legend) == ["a", "sum", "b"]
-    assert not drawn(layers("conv1")).legends
+    assert legends(figure) == [["a", "sum"], ["a", "b"]]
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        legend, below = axes.get_legend().get_window_extent(), axes.xaxis.get_tightbbox()
+        assert 0 < legend.y1 <= below.y0 + 1
+        assert abs((legend.x0 + legend.x1) - (axes.bbox.x0 + axes.bbox.x1)) < 2
+    assert legends(drawn(layers("a", "b"), layers("b", "a"))) == [["a", "b"]]
+    assert not legends(drawn(layers("conv1")))
     level = Lines("", STEPS, SHARE, over_steps({"bntt": [0.1]}, methods=True), [Level(0.1, "chance")])
-    assert names(drawn(level).legends[0]) == ["bntt", "chance"]
+    assert legends(drawn(level)) == [["bntt", "chance"]]
 
 
 def test_a_page_has_its_legend_below_in_its_own_width():

@@ -37,6 +37,7 @@ from bntt.io.files import write_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.transforms import Transform
 
 LEAST = 1e-90
 """Smallest distance between the ends of an axis, and smallest value on a logarithmic one."""
@@ -101,10 +102,10 @@ def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.
     grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
     places, looks, legends = list(grid.flat), looks or looks_of(charts), []
     for axes, chart, (wide, _) in zip(places, charts, sizes, strict=False):
-        legends.append(draw_chart(axes, chart, looks, wide))
+        legends.append((axes, draw_chart(axes, chart, looks, wide)))
     for axes in places[len(charts) :]:
         axes.set_visible(False)
-    _draw_legend(drawing, legends, looks)
+    _draw_legends(drawing, legends, looks)
     if figure.title:
         title = wrapped(figure.title, round(10 * drawing.get_size_inches()[0]))
         drawing.suptitle(title, parse_math=False, fontsize=11)
@@ -331,27 +332,39 @@ def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters:
     axes.grid(alpha=0.3, axis=which, clip_on=False)  # type: ignore[arg-type]
 
 
-def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks) -> None:
-    """Draw one legend of all charts that have more than one series, below them."""
-    needed = [legend for legend in legends if len(legend) > 1 or not legend.keys() <= looks.numbers.keys()]
-    samples = {name: sample for legend in reversed(needed) for name, sample in legend.items()}
-    if not samples:
-        return
-    names = sorted(samples, key=lambda name: looks.numbers.get(name, len(samples)))
-    wide, high = drawing.get_size_inches()
-    columns = max(1, min(len(names), 8, int(LETTERS * wide) // (max(map(len, names)) + 8)))
-    drawing.set_size_inches(wide, high + 0.17 * math.ceil(len(names) / columns))
-    shown = drawing.legend(
-        [samples[name] for name in names],
-        ["-"] * len(names),
-        loc="outside lower center",
-        ncols=columns,
-        fontsize=8,
-        frameon=False,
-    )
-    for text, name in zip(shown.get_texts(), names, strict=True):
-        text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
-        text.set_text(name)
+def _draw_legends(drawing: Drawing, panels: Sequence[tuple[Axes, Legend]], looks: Looks) -> None:
+    """Draw a legend below each chart that has more than one series; one for all charts if it is the same."""
+    needed = [(axes, legend) for axes, legend in panels if len(legend) > 1 or not legend.keys() <= looks.numbers.keys()]
+    samples = {name: sample for _, legend in reversed(needed) for name, sample in legend.items()}
+    same = all(legend.keys() == samples.keys() for _, legend in needed)
+    legends = [(None, samples)] * bool(samples) if same else needed
+    lines, (wide, high) = dict[int, int](), drawing.get_size_inches()
+    for axes, held in legends:
+        names = sorted(held, key=lambda name: looks.numbers.get(name, len(samples)))
+        place = None if axes is None else axes.get_subplotspec()
+        row, room = (0, wide) if place is None else (place.rowspan.start, wide / place.get_gridspec().ncols)
+        columns = max(1, min(len(names), 8, int(LETTERS * room) // (max(map(len, names)) + 8)))
+        lines[row] = max(lines.get(row, 0), math.ceil(len(names) / columns))
+        where: dict[str, Any] = {"loc": "outside lower center"}
+        if axes is not None:
+            where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": _below(drawing, axes)}
+        shown = (axes or drawing).legend(
+            [held[name] for name in names], ["-"] * len(names), ncols=columns, fontsize=8, frameon=False, **where
+        )
+        for text, name in zip(shown.get_texts(), names, strict=True):
+            text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
+            text.set_text(name)
+    drawing.set_size_inches(wide, high + 0.17 * sum(lines.values()))
+
+
+def _below(drawing: Drawing, axes: Axes) -> Transform:
+    """Return the coordinates of a chart, moved down below what is written along its horizontal axis."""
+    from matplotlib.transforms import ScaledTranslation
+
+    drawing.draw_without_rendering()
+    written = axes.xaxis.get_tightbbox()
+    down = axes.bbox.y0 - (axes.bbox.y0 if written is None else written.y0)
+    return axes.transAxes + ScaledTranslation(0, -down / drawing.dpi, drawing.dpi_scale_trans)
 
 
 def wrapped(text: str, letters: int) -> str:

@@ -117,7 +117,7 @@ def test_tables_and_bars_are_the_numbers():
     assert [[cell.text for cell in row[-2:]] for row in neuromorphic.rows] == [["–"] * 2] * 2
     after_all, _ = section.folded
     assert [cell.value for cell in after_all.rows[-1][2:]] == [12, 108, 0, 48, 20, 160]
-    assert "75.0%, 12 spikes" in section.words[0]
+    assert "75.0% in 2 draws of noise, 12 spikes" in section.words[0]
     operations, digital, chip = section.charts
     by_spike, by_value, ann = operations.bars
     assert operations.names == ["conv1", "fc1", "readout"]
@@ -125,7 +125,10 @@ def test_tables_and_bars_are_the_numbers():
     assert digital.names[-1] == "ANN"
     weights, other = digital.bars
     assert (weights.values[-1], other.values[-1]) == pytest.approx((160 * 4.6, 30 * 0.9))
-    assert chip.names == ("2 steps", "1 step")
+    assert (chip.names, len(chip.bars), chip.note) == (("2 steps", "1 step"), 2, "")
+    tiny = [row.model_copy(update={"snn_other": row.snn_synaptic / 1e3}) for row in result().energy]
+    *_, chip = result().model_copy(update={"energy": tiny}).section().charts
+    assert ([bar.name for bar in chip.bars], chip.note) == (["spikes"], "time: less than 1%, not drawn")
     own, whole = result(constant=True, is_ann=True).section().charts[0].bars
     assert all(some <= every for some, every in zip(own.values, whole.values, strict=True))
 

@@ -293,7 +293,7 @@ def test_a_network_put_together_is_opened_by_the_name_of_its_run_as_the_command_
     assert cli.main(["exit", str(run)]) == 4
     assert "is a function" in (said := capsys.readouterr().err.replace("\n", " "))
     assert "@bntt.register.model('mine')" in said
-    assert "--with my_model.py before the verb" in said
+    assert "--with my_model.py before the command" in said
     del bntt.register.REGISTERED["model=mine"]
     bntt.register.model("mine")(own)
     for verb in (["exit"], ["activity"], ["export", "--out", str(tmp_path / "mine.safetensors")]):

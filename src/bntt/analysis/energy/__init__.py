@@ -32,6 +32,8 @@ Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 FOLDER = "analysis/energy/cost_tables"
 LARGEST = 1 << 16
+UNSEEN = 0.01
+"""Share of the energy below which a part of it cannot be seen in a chart."""
 
 
 @dataclass(frozen=True)
@@ -268,8 +270,8 @@ class EnergyResult(Result):
         for steps in self.steps:
             spikes = sum(row.spikes for row in self.layers if row.steps == steps)
             yield (
-                f"After {plural(steps, 'step')}: {self.split} accuracy {self.accuracy_over_time[steps - 1]:.1%}, "
-                f"{spikes:,.0f} spikes for one image."
+                f"After {plural(steps, 'step')}: {self.split} accuracy {self.accuracy_over_time[steps - 1]:.1%} in "
+                f"{plural(self.draws, 'draw')} of noise, {spikes:,.0f} spikes for one image."
             )
         if self.is_ann:
             yield "This network is an ANN: its own MACs are only those of values that are not 0."
@@ -302,8 +304,11 @@ class EnergyResult(Result):
         names, synaptic, other = zip(*bars, strict=True)
         arithmetic = isinstance(self.costs[first.costs], Digital)
         parts = ("weights", "norm, leak, threshold, reset") if arithmetic else ("spikes", "time")
-        axis, drawn = Axis(f"energy of one image ({first.unit})", low=0), [*map(Bar, parts, (synaptic, other))]
-        return Bars(f"Energy by {first.costs}", axis, names, drawn, stacked=True)
+        drawn, note = [*map(Bar, parts, (synaptic, other))], ""
+        if max(a / (a + b) if a else 0.0 for a, b in zip(other, synaptic, strict=True)) < UNSEEN:
+            drawn, note = drawn[:1], f"{parts[1]}: less than {UNSEEN:.0%}, not drawn"
+        axis = Axis(f"energy of one image ({first.unit})", low=0)
+        return Bars(f"Energy by {first.costs}", axis, names, drawn, stacked=True, note=note)
 
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
