@@ -112,11 +112,11 @@ def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypat
     for key in ("layers", "folds", "firing_rate", "gamma_magnitude"):
         if isinstance(values.get(key), dict):  # all layers are alike
             values[key] = dict(list(values[key].items())[:1])
-    gaps = 0
+    (whole,), gaps = sections_of(tmp_path), 0
     for _ in spoilt(values):
         (section,) = sections_of(tmp_path)
         gaps += bool(section.gaps)
-        for chart in section.charts:
+        for chart in (one for one in section.charts if one not in whole.charts):
             assert Pictures().draw(chart, looks_of(section.charts))
     assert gaps > 5
 
