@@ -36,7 +36,7 @@ OF_A_BATCH = {
     "gradient_norms": lambda model, x, y: analysis.gradient_norms(model, x, y).norms["conv1"],
     "loss_along_gradient": lambda model, x, y: analysis.loss_along_gradient(model, x, y, (0.1, 1.0)).loss,
     "right_under": lambda model, x, y: right_under(model, x, y, draws=2),
-    "input_gradient": lambda model, x, y: input_gradient(model, x, y, estimator="expected").gradient,
+    "input_gradient": lambda model, x, y: input_gradient(model, x, y, estimator="expected"),
     "descend": lambda model, x, y: descend(model, x, y, HARD, estimator="straight_through").images,
     "search": lambda model, x, y: search(model, x, y, 0.1, queries=4).images,
 }

@@ -94,10 +94,6 @@ def download(
 Way = Framing | Fitting
 
 
-def no_progress(done: int, total: int) -> None:
-    """Ignore the progress."""
-
-
 def prepared_folder(name: str, root: Path | None = None, framing: Way | None = None) -> Path:
     """Return the folder of the prepared dataset, existing or not; for the user's own files, ``root`` is in its name."""
     tag = [framing.tag(name)] if framing else []
@@ -146,7 +142,7 @@ def prepare(
     framing: Way | None = None,
     download: bool = False,
     allow_modified: bool = False,
-    progress: Progress = no_progress,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Path, Manifest]:
     """Read a dataset from its files, verify it, and write the tensor files that training uses.
 
@@ -195,7 +191,9 @@ def prepare(
     return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
 
-def open_dataset(name: str, root: Path | None = None, progress: Progress = no_progress) -> tuple[Splits, Manifest]:
+def open_dataset(
+    name: str, root: Path | None = None, progress: Progress = lambda done, total: None
+) -> tuple[Splits, Manifest]:
     """Return a set of images and its manifest: generated, prepared earlier, or prepared now from its usual place.
 
     Args:
@@ -218,7 +216,7 @@ def open_dataset(name: str, root: Path | None = None, progress: Progress = no_pr
 
 
 def open_samples(
-    name: str, framing: Way | None = None, root: Path | None = None, progress: Progress = no_progress
+    name: str, framing: Way | None = None, root: Path | None = None, progress: Progress = lambda done, total: None
 ) -> tuple[Splits | FrameSplits, Manifest]:
     """Open a dataset of any kind, as :func:`open_dataset` does."""
     dataset = DATASETS[name]
@@ -317,7 +315,7 @@ def prepare_events(
     *,
     name: str,
     simulated: bool | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = lambda done, total: None,
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest."""
     files = _parts(root, kind)

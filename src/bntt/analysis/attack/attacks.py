@@ -66,18 +66,6 @@ Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
 
 
-class InputGradient(NamedTuple):
-    """``d/dx mean_d L(x; draw d)``, and the loss."""
-
-    gradient: Float[Tensor, "B *shape"]
-    loss: Float[Tensor, " B"]
-
-    @property
-    def zero(self) -> Bool[Tensor, " B"]:
-        """True where an image's gradient is zero in every pixel: an attack leaves such an image unchanged."""
-        return (self.gradient == 0).flatten(1).all(1)
-
-
 @dataclass(frozen=True)
 class Threat:
     """``‖x' - x‖∞ ≤ ε`` with x' in [0, 1], pixels before normalisation; one step from the image itself is FGSM."""
@@ -124,9 +112,9 @@ def input_gradient(
     seed: int = 0,
     draw: int = ATTACK_DRAW,
     index: Integer[Tensor, " B"] | None = None,
-) -> InputGradient:
-    """Return the gradient of cross entropy with respect to pixels in [0, 1], averaged over draws from ``draw`` on."""
-    halves, loss = [torch.zeros_like(images) for _ in range(2)], images.new_zeros(len(images))  # one sum: other bits
+) -> Float[Tensor, "B *shape"]:
+    """Return ``d/dx mean_d L(x; draw d)``, L the cross entropy, x pixels in [0, 1], for draws from ``draw`` on."""
+    halves = [torch.zeros_like(images) for _ in range(2)]  # one sum would have other bits
     with torch.enable_grad(), _estimating(model, estimator):
         for number in range(draws):
             x = images.detach().clone().requires_grad_()
@@ -135,8 +123,7 @@ def input_gradient(
             if slope is None:
                 raise ValueError("no gradient connects the output with the images: attack only by random search")
             halves[2 * number // draws] += slope
-            loss += each.detach()
-    return InputGradient((halves[0] + halves[1]) / draws, loss / draws)
+    return (halves[0] + halves[1]) / draws
 
 
 @contextmanager
@@ -184,7 +171,7 @@ def descend(
     """Run FGSM or PGD (Goodfellow 2015; Madry 2018): ``x ← clip(x + α sign(dL/dx))``, within ε and [0, 1]."""
     images, places = images.detach(), index_of(index, len(images), images.device)
     noise: dict[str, Any] = {"seed": seed, "index": places, "draws": threat.draws}
-    seen, tried = list[InputGradient](), list[Tensor]()
+    seen, tried = list[Tensor](), list[Tensor]()
     for restart in range(threat.restarts):
         x = images
         if threat.random_start:  # other numbers for each restart than those of random_signs
@@ -193,7 +180,7 @@ def descend(
         for _ in range(threat.steps):
             draw = ATTACK_DRAW + len(seen) * threat.draws
             seen.append(input_gradient(model, x, labels, estimator=estimator, draw=draw, **noise))
-            x = x + threat.length * seen[-1].gradient.sign()
+            x = x + threat.length * seen[-1].sign()
             x = torch.clamp(x, images - threat.eps, images + threat.eps).clamp(0, 1)
         tried.append(x)
     found = tried[0]
@@ -201,7 +188,7 @@ def descend(
         draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
         losses = [mean_loss(model, x, labels, draw=draw, **noise) for x in tried]
         found = torch.stack(tried)[torch.stack(losses).argmax(0), torch.arange(len(images), device=images.device)]
-    return AttackedImages(found, seen[0].zero)
+    return AttackedImages(found, (seen[0] == 0).flatten(1).all(1))
 
 
 def random_signs(
