@@ -32,8 +32,7 @@ Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 FOLDER = "analysis/energy/cost_tables"
 LARGEST = 1 << 16
-UNSEEN = 0.01
-"""Share of the energy below which a part of it cannot be seen in a chart."""
+UNSEEN = 0.01  # share of the energy below which a part of it cannot be seen in a chart
 
 
 @dataclass(frozen=True)
@@ -307,8 +306,8 @@ class EnergyResult(Result):
         drawn, note = [*map(Bar, parts, (synaptic, other))], ""
         if max(a / (a + b) if a else 0.0 for a, b in zip(other, synaptic, strict=True)) < UNSEEN:
             drawn, note = drawn[:1], f"{parts[1]}: less than {UNSEEN:.0%}, not drawn"
-        axis = Axis(f"energy of one image ({first.unit})", low=0)
-        return Bars(f"Energy by {first.costs}", axis, names, drawn, stacked=True, note=note)
+        title, axis = f"Energy by {first.costs}", Axis(f"energy of one image ({first.unit})", low=0)
+        return Bars(title, axis, names, drawn, stacked=True, note=note)
 
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:

@@ -155,10 +155,6 @@ class ExitResult(EarlyExit):
         how = "as stated" if self.chosen_on == "stated" else "chosen on validation"
         return f"{super().title}: early exit read from γ, {how}"
 
-    @property
-    def what_was_run(self) -> str:
-        return self.spoken(self.validation_images if self.test_images is None else self.test_images)
-
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump(exclude_unset=True) for row in self.grid]
 
@@ -204,7 +200,7 @@ class ExitResult(EarlyExit):
                 )
             rows.append((Cell(name), *cells))
         columns = ("rule", "threshold", "steps", "steps saved", *splits, "points lost")
-        return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
+        return Table(f"Where to stop: {self.spoken(self.test_images or self.validation_images)}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
         """Draw the paper's Figure 7."""
@@ -229,7 +225,10 @@ class ExitResult(EarlyExit):
         )
         accuracy = [stairs(name, curve) for name, curve in curves.items()]
         papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
-        ran, note = self.what_was_run, "the last step at which any layer reaches the threshold"
+        ran, note = (
+            self.spoken(self.test_images or self.validation_images),
+            "the last step at which any layer reaches the threshold",
+        )
         return (
             Lines("γ and the threshold", STEPS, GAMMA, gamma, levels, note),
             Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
