@@ -362,9 +362,8 @@ def _below(drawing: Drawing, axes: Axes) -> Transform:
     from matplotlib.transforms import ScaledTranslation
 
     drawing.draw_without_rendering()
-    written = axes.xaxis.get_tightbbox()
-    down = axes.bbox.y0 - (axes.bbox.y0 if written is None else written.y0)
-    return axes.transAxes + ScaledTranslation(0, -down / drawing.dpi, drawing.dpi_scale_trans)
+    written = axes.xaxis.get_tightbbox() or axes.bbox
+    return axes.transAxes + ScaledTranslation(0, (written.y0 - axes.bbox.y0) / drawing.dpi, drawing.dpi_scale_trans)
 
 
 def wrapped(text: str, letters: int) -> str:
