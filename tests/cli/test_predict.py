@@ -86,36 +86,20 @@ def test_a_run_answers_in_exact_numbers(run, pictures, told):
     images = TEST.batch(torch.tensor([333, 555, 950]))
     expected = predict(loaded.model, images, loaded.classes, seed=5, draws=3)
     entries = [
-        {
-            "file": str(path),
-            "changes": [],
-            "label": prediction.label,
-            "stable_from": prediction.stable_from,
-            "confidence": prediction.confidence.tolist(),
-        }
-        for path, prediction in zip(pictures, expected, strict=True)
+        {"file": str(path), "changes": [], "label": one.label, "stable_from": one.stable_from}
+        | {"confidence": one.confidence.tolist()}
+        for path, one in zip(pictures, expected, strict=True)
     ]
     named = {"network": str(run), "classes": list(loaded.classes), "seed": 5, "draws": 3}
     assert found == named | {"images": entries}
 
 
-def test_a_run_is_named_with_its_epoch_and_the_options_that_were_changed(run, pictures, said, told):
-    assert said(pictures[0], "--run", run).startswith(f"network: {run}, epoch 1\n")
-    plain = told(*pictures, "--run", run, "-s", "compute.backend=reference")
+def test_what_was_done_to_an_image_and_other_options_are_said(run, tmp_path, pictures, said, told):
+    plain = told(pictures[0], "--run", run, "-s", "compute.backend=reference")
     assert plain["measured_with"] == {"compute.backend": "reference"}
-
-
-def test_what_was_done_to_an_image_is_said(tmp_path, pictures, said):
     path = tmp_path / "photo.jpg"
     Image.open(pictures[2]).resize((640, 480)).convert("RGB").save(path)
     assert f"{path} (gray from RGB, resized from 640x480 to 28x28, inverted)\n" in said(path, "--invert")
-
-
-@pytest.mark.slow
-def test_a_picture_is_written_and_named(tmp_path, pictures, said):
-    target = tmp_path / "said.png"
-    assert said(*pictures, "--picture", target).endswith(f"written: {target}\n")
-    assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_names_of_any_length_and_look_fit_the_screen(capsys, monkeypatch):

@@ -1,11 +1,8 @@
 """``bntt train`` by many processes: one writes and prints, a lost one ends all, and any number of them goes on."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +10,9 @@ import pytest
 
 from bntt.cli.main import main
 from bntt.io.checkpoint import read_facts
-from tests.training.launched import ALONE, ended, started
+from tests.training.launched import ended, started
 
+pytestmark = pytest.mark.slow
 SMALL = [
     *("-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "data.images=60", "-s", "train.batch_size=20"),
     *("-s", "train.epochs=3", "-s", "data.validation=0.0111", "-s", "evaluate.draws=2", "-s", "evaluate.images=41"),
@@ -63,7 +61,6 @@ def alone(tmp_path_factory):
     return root / "demo"
 
 
-@pytest.mark.slow
 def test_one_is_killed_and_three_go_on_where_it_was(alone, tmp_path):
     two, run = folders_of(2, tmp_path), tmp_path / "rank0" / "runs" / "demo"
     begun = launched(two, "demo", *SMALL)
@@ -82,7 +79,6 @@ def test_one_is_killed_and_three_go_on_where_it_was(alone, tmp_path):
     assert_as_alone(run, alone)
 
 
-@pytest.mark.slow
 def test_two_begin_with_trained_weights_stop_and_go_on_without_them(alone, tmp_path):
     """The trained run is gone when they go on: the checkpoint has what it gave."""
     source = shutil.copytree(alone, tmp_path / "source")
@@ -104,26 +100,6 @@ def test_two_begin_with_trained_weights_stop_and_go_on_without_them(alone, tmp_p
     assert read_facts(run / "checkpoints" / "best.safetensors")["init"]["run"] == str(source)
 
 
-@pytest.mark.slow
-def test_torchrun_ends_when_its_first_process_is_killed_and_one_goes_on(alone, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run = tmp_path / "runs" / "demo"
-    with subprocess.Popen(
-        [*torchrun, "-m", "bntt", "train", "demo", *SMALL],
-        env={**os.environ, **ALONE},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as whole:
-        wait_for(run, "checkpoints/step-*2.safetensors")
-        os.kill(json.loads((run / "lock.json").read_text())["pid"], signal.SIGKILL)
-        whole.communicate(timeout=600)
-    assert whole.returncode == 1
-    assert main(["train", str(run), "--resume"]) == 0
-    assert_as_alone(run, alone)
-
-
-@pytest.mark.slow
 def test_numbers_that_are_not_finite_end_all_with_their_code(tmp_path):
     done = ended(launched(folders_of(2, tmp_path), "demo", *SMALL, "-s", "train.lr=1e30"))
     assert [code for code, *_ in done] == [6, 6]

@@ -9,15 +9,6 @@ import sys
 import pytest
 
 from bntt.cli import console
-from tests.trained import copied_run
-
-SLOW = pytest.mark.slow
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A run to measure, whose results hold γ and ±."""
-    return copied_run(tmp_path).path
 
 
 def shell(command, run, unbuffered="", **environment):
@@ -48,28 +39,21 @@ def test_any_encoding(command, encoding, code, shown, run):
 @pytest.mark.slow
 def test_without_an_output_the_work_is_done(run):
     """Nor do prints end in a file that was given the closed descriptor's number."""
+    for command, code in (("--version >&-", 0), ("--help >&-", 0), ("nope 2>&-", 2), ("nope 2>/dev/full", 2)):
+        done = shell(f"bntt {command}", run)
+        assert (done.returncode, done.stdout, done.stderr) == (code, b"", b""), command
     (run / "evaluation.json").unlink(missing_ok=True)
     done = shell("bntt evaluate RUN <&- >&- 2>&-", run)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert json.loads((run / "evaluation.json").read_text())["images"] == 1000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "code"), [("--version >&-", 0), ("--help >&-", 0), ("nope 2>&-", 2), ("nope 2>/dev/full", 2)]
-)
-def test_short_answers_without_an_output(command, code, tmp_path):
-    done = shell(f"bntt {command}", tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
-
-
 @pytest.mark.parametrize(
     ("verb", "unbuffered"),
     [
         ("--version", "1"),
-        pytest.param("--help", "", marks=SLOW),
-        pytest.param("evaluate RUN", "", marks=SLOW),
-        pytest.param("evaluate RUN", "1", marks=SLOW),
+        pytest.param("evaluate RUN", "", marks=pytest.mark.slow),
+        pytest.param("evaluate RUN", "1", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_output_is_one_line_and_its_code(verb, unbuffered, run):

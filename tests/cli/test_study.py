@@ -1,19 +1,22 @@
-"""``bntt study``: a stranger's study as the documents say, what fails, what is killed, and what is only looked at."""
+"""``bntt study``: a stranger's study as the documents say, what fails, what stops, and what is only looked at."""
 
 import json
-import os
-import random
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import tomli_w
 
 from bntt.cli import main as cli
-from bntt.studies.study_file import study_names
+from bntt.cli import study as verb
+from bntt.cli.study import make_start
+from bntt.io.lock import RunLockedError
+from bntt.studies import make_runs
+from bntt.studies.make_runs import Task
 from tests.rows import each_row
 from tests.studies.kept import keep, small
 from tests.studies.kept import study as small_study
@@ -137,26 +140,12 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys, args, said):
     assert not (home / "runs").exists()
 
 
-@pytest.mark.slow
-def test_all_is_every_study(home, capsys, monkeypatch):
-    monkeypatch.setenv("BNTT_DATA", str(home / "none"))
-    assert study("all", "--small", "--dry-run") in (0, 3), "by whether a package of the system has Fashion-MNIST"
-    assert " cannot be made: " in (out := capsys.readouterr().out)
-    assert len(out.splitlines()) < 15, "a screen"
-
-
 def test_where_no_data_is_here_nothing_can_be_made(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
     for how in ("--commands", "--dry-run", "--jobs=2"):
         assert study("table-2", how) == 3
         assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here: bntt data prep")
     assert not (home / "runs").exists()
-
-
-def test_studies_are_listed_with_their_titles(capsys):
-    assert cli.main(["list", "studies"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == study_names()
 
 
 def test_what_another_machine_packed_is_packed_again_here(home, capsys):
@@ -169,11 +158,6 @@ def test_what_another_machine_packed_is_packed_again_here(home, capsys):
     bntt, none = json.loads((home / "results" / "mine.json").read_text())["table"]["rows"]
     assert (bntt["cells"]["acc"]["n"], bntt["made_on"]) == (2, ["Q at def, float32: 2 runs"])
     assert none["cells"]["acc"] is None
-
-
-def child(home, *args):
-    command = [sys.executable, "-m", "bntt", "study", "mine/two-norms.toml", "--small", *args]
-    return subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.mark.slow
@@ -193,8 +177,9 @@ def test_each_missing_run_is_a_command_of_its_own(home, capsys):
 
 
 @pytest.mark.slow
-def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
-    process = child(home)
+def test_sigterm_stops_the_children_and_the_same_command_goes_on(home):
+    command = [sys.executable, "-m", "bntt", "study", "mine/two-norms.toml", "--small"]
+    process = subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     logs = home / "runs" / "pool" / "logs"
     while not any(log.read_bytes() for log in logs.glob("*.log")):
         time.sleep(0.1)
@@ -203,30 +188,44 @@ def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
     _, err = process.communicate(timeout=300)
     assert process.returncode == 143
     assert b"the same command continues" in err
-    assert b"stopping: 1 run is saved first" in err
+    assert study("mine/two-norms.toml", "--small") == 0
+    assert [start["state"] for run in result(home)["runs"] for start in run["starts"]] == ["done", "done"]
 
 
-def numbers(found):
-    return [
-        {key: value for key, value in start["measures"]["evaluate"].items() if key != "seconds"}
-        for run in found["runs"]
-        for start in run["starts"]
-    ]
+@pytest.fixture
+def task(tmp_path):
+    """A start of a study in a process."""
+    return Task("s: a, seed 0", str(tmp_path / "pool" / "a-1"), "seed = 0\n", True, False, (), "cpu", ())
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_numbers(home, capsys):
-    (home / "mine" / "two-norms.toml").write_text(STUDY.replace("batch_size=900", "batch_size=150"))
-    assert study("mine/two-norms.toml", "--small", "--pool", "whole", "--out", "whole-out") == 0
-    whole = json.loads((home / "whole-out" / "two-norms-small" / "result.json").read_text())
-    chance = random.Random(0)
-    for _ in range(4):
-        process = child(home, "--jobs", "2")
-        time.sleep(chance.uniform(0.5, 12.0))
-        os.killpg(process.pid, signal.SIGKILL)  # its children are in sessions of their own and go on or end
-        process.communicate()
-    process = child(home)
-    _, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err.decode()
-    pairs = zip(numbers(result(home)), numbers(whole), strict=True)
-    assert not [(key, one[key], other[key]) for one, other in pairs for key in other if one[key] != other[key]]
+def test_an_error_is_a_line_and_its_code(task):
+    (Path(task.run).parent / "recipes").mkdir(parents=True)
+    ended = make_start(Task(**vars(task) | {"recipe": "sede = 1\n"}))
+    assert (ended.code, ended.trained) == (2, False)
+    assert "'seed'" in ended.why
+    assert task.log.read_text().strip().endswith(ended.why)
+
+
+def test_a_mistake_of_ours_stops_nothing_and_leaves_its_traceback(task, monkeypatch, capsys):
+    monkeypatch.setattr(make_runs, "make_run", lambda task, train: 1 // 0)
+    ended = make_start(task)
+    assert ended.code == 1
+    assert ended.why.startswith("ZeroDivisionError")
+    assert "Traceback" in task.log.read_text()
+    assert capsys.readouterr() == ("", ""), "what starts print goes into their logs"
+
+
+def test_what_another_process_trains_is_waited_for(task, monkeypatch):
+    calls = []
+
+    def locked(task, train):
+        calls.append(task)
+        if len(calls) < 3:
+            raise RunLockedError("is held by process 1")
+        return True
+
+    monkeypatch.setattr(make_runs, "make_run", locked)
+    monkeypatch.setattr(verb, "RETRY", 0.0)
+    ended = make_start(task)
+    assert (ended.code, ended.trained, len(calls)) == (0, True, 3)
+    assert task.log.read_text().count("is held by process 1") == 2
