@@ -83,13 +83,6 @@ def test_a_precision_is_refused_where_it_would_be_emulated(device, where, monkey
         backend.require(Compute(precision="bf16-grad"), torch.device(device))
 
 
-def test_the_other_instruction_sets_are_those_not_in_use(monkeypatch):
-    monkeypatch.setattr(library, "LIBRARY", object())
-    monkeypatch.setattr(library, "variants", lambda: ["portable", "avx2", "avx512"])
-    monkeypatch.setattr(library, "use_variant", lambda: "avx2")
-    assert "using avx2 (also: portable, avx512)" in backend.backends()[1].detail
-
-
 def test_the_constants_are_those_of_the_surrogate():
     """As the kernels compute it, from their number and two constants."""
     kernels = (

@@ -339,15 +339,7 @@ def test_without_neurons_the_normalised_current_and_its_gradient(shared, dtype, 
     assert torch.allclose(current.double(), expected, atol=1e-5 if dtype == torch.float32 else 0.05)
 
 
-SIZES = [  # T, B, H, W, C, window
-    (5, 2, 4, 4, 16, (2, 2)),
-    (2, 1, 1, 1, 3, (1, 1)),
-    (25, 3, 5, 7, 33, (2, 2)),
-    (3, 2, 6, 7, 7, (3, 3)),
-    (6, 40, 1, 1, 150, (1, 1)),
-    (4, 1, 3, 5, 130, (3, 5)),
-    (300, 2, 1, 1, 21, (1, 1)),
-]
+SIZES = [*SHAPES[:4], (6, 40, 1, 1, 150, (1, 1)), (4, 1, 3, 5, 130, (3, 5)), (300, 2, 1, 1, 21, (1, 1))]
 SURROGATES = (Triangle(0.7), FastSigmoid(2.0, 0.7), ArcTan())
 
 

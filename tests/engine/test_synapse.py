@@ -288,17 +288,6 @@ def test_what_has_no_event_driven_way_goes_dense():
     assert goes_by_events(Synapse(weight, None, Geometry()), floats, Compute(events="fixed")) == (False, False)
 
 
-@pytest.mark.slow
-def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
-    """Not as the input is: a stride of 4 leaves a sixteenth of it."""
-    timed = []
-    monkeypatch.setattr(module, "_seconds", lambda work: timed.append(work().shape[0]) or 1.0)
-    for stride in (1, 4):
-        synapse = Synapse(torch.zeros(64, 64, 1, 1), None, Geometry((stride, stride)))
-        module._measure(synapse, (64, 64, 64), 1, 1.0, backward=False)
-    assert timed == [16] * 3 + [256] * 3
-
-
 @each_row("deterministic, below", [(True, (0.5, 2.0)), (False, (0.5, 0.5))])
 def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for(deterministic, below):
     """Half of an event a place, forward and for the weight gradient; deterministic gradients always go by events."""
@@ -370,6 +359,17 @@ def test_a_change_of_weight_or_bias_makes_it_anew(which, kind):
     assert synapse_of(held, *given) is not before
 
 
+def test_a_tensor_of_one_pass_is_not_kept_nor_by_a_copy():
+    held, weight, of_a_pass = Prepared(), parameter(2, 4), torch.ones(2, 4)
+    with torch.inference_mode():
+        of_inference = parameter(2, 4)
+    for given in (of_a_pass, of_inference):
+        assert synapse_of(held, given) is not synapse_of(held, given)
+    first = synapse_of(held, weight)
+    for other in (copy.deepcopy(held), pickle.loads(pickle.dumps(held))):
+        assert synapse_of(other, weight) is not first
+
+
 def test_biases_that_were_replaced_do_not_add_up():
     held, weight, last = Prepared(), parameter(2, 4), parameter(2)
     for _ in range(3 * BIASES):
@@ -377,33 +377,3 @@ def test_biases_that_were_replaced_do_not_add_up():
     kept = synapse_of(held, weight, last)
     assert synapse_of(held, weight, last) is kept
     assert len(held._held) == BIASES
-
-
-def test_a_tensor_of_one_pass_is_not_kept():
-    held, weight = Prepared(), torch.ones(2, 4)
-    assert held.synapse(weight, None, Geometry(), "fp32") is not held.synapse(weight, None, Geometry(), "fp32")
-    with torch.inference_mode():
-        weight = parameter(2, 4)
-    assert synapse_of(held, weight) is not synapse_of(held, weight)
-
-
-def test_a_copy_begins_without_any():
-    held, weight = Prepared(), parameter(2, 4)
-    first = synapse_of(held, weight)
-    for other in (copy.deepcopy(held), pickle.loads(pickle.dumps(held))):
-        assert synapse_of(other, weight) is not first
-
-
-@needs_kernels
-def test_packed_weights_are_seen_when_they_are_finished(monkeypatch):
-    weights, real, looked = Synapse(torch.ones(8, 8), None, Geometry()), module.call, []
-
-    def call(function, *arguments):
-        if function == "bntt_pack":
-            looked.append(len(weights._packed))
-        real(function, *arguments)
-
-    monkeypatch.setattr(module, "call", call)
-    counts = Spikes(torch.ones(1, 1, 1, 1, 8, dtype=torch.uint8))
-    assert weights.forward(counts, events=True).flatten().tolist() == [8.0] * 8
-    assert looked == [0]

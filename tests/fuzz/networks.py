@@ -10,19 +10,11 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import (
-    LIF,
-    NORMS,
-    CurrentBlock,
-    FoldedLIF,
-    NeuronBlock,
-    NoNorm,
-    Readout,
-    Residual,
-    SpikeDropout,
-    SpikingBlock,
-    SpikingNetwork,
-)
+from bntt.nn import NORMS
+from bntt.nn.blocks import CurrentBlock, NeuronBlock, Readout, Residual, SpikeDropout, SpikingBlock
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms import NoNorm
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle

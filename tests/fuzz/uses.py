@@ -12,23 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, func, nn
 
-from bntt.nn import (
-    BlockState,
-    Call,
-    Compute,
-    DirectEncoder,
-    FrameEncoder,
-    Measure,
-    PoissonEncoder,
-    SequenceEncoder,
-    SpikingClassifier,
-    SpikingNetwork,
-    evaluating,
-    expected,
-    straight_through,
-)
-from bntt.nn.network.spiking_network import Trace
+from bntt.engine.compute import Compute
+from bntt.engine.graph.recording import Measure
+from bntt.nn.blocks import BlockState
+from bntt.nn.call import Call, evaluating
+from bntt.nn.encoders import DirectEncoder, FrameEncoder, PoissonEncoder, SequenceEncoder
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.spiking_network import SpikingNetwork, Trace
 from bntt.nn.norms import TemporalNorm
+from bntt.ops.poisson import expected, straight_through
 from tests.fuzz.networks import CLASSES, Dice, Drawn, weighted
 
 INPUTS = {

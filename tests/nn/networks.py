@@ -12,24 +12,13 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.nn import (
-    BNTT,
-    LIF,
-    NORMS,
-    CurrentBlock,
-    FoldedLIF,
-    Neuron,
-    NeuronBlock,
-    NoNorm,
-    NormMethod,
-    Readout,
-    Residual,
-    SpikeDropout,
-    SpikingBlock,
-    SpikingNetwork,
-    TemporalNorm,
-    Window,
-)
+from bntt.nn import NORMS
+from bntt.nn.blocks import CurrentBlock, NeuronBlock, Readout, Residual, SpikeDropout, SpikingBlock
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms import BNTT, NoNorm, NormMethod, TemporalNorm
+from bntt.ops.lif import Neuron
+from bntt.ops.pooling import Window
 from tests.folding import random_neuron
 from tests.kernels import choose
 

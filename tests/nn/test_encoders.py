@@ -6,25 +6,20 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-import bntt
 from bntt.engine.cpu import library
 from bntt.engine.private import being_transformed
 from bntt.models import mlp
-from bntt.nn import (
+from bntt.nn.encoders import (
     DirectEncoder,
     Encoder,
     ExpectedEncoder,
     FrameEncoder,
-    Noise,
     NoisyEncoder,
     PoissonEncoder,
     SequenceEncoder,
-    SpikingClassifier,
-    expected,
-    straight_through,
 )
-from bntt.nn.call import index_of
-from bntt.nn.encoders import check_values
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.ops.poisson import expected, straight_through
 from bntt.ops.random import Purpose, normal, sample_keys
 from tests import reference
 from tests.grids import every_value
@@ -134,16 +129,6 @@ def test_only_the_frames_asked_for_are_looked_at():
     assert FrameEncoder(T)(torch.ones(3, T, 5, dtype=torch.uint8), steps=range(2)).dtype == torch.float32
 
 
-def test_one_bad_pixel_is_found_and_what_is_normalised_may_be_of_any_sign(rng):
-    images = torch.rand(5, 1, 4, 4, generator=rng)
-    assert DirectEncoder(1).normalized(images) is images
-    check_values(images - 2, "pixels")
-    images[3, 0, 2, 2] = float("nan")
-    with pytest.raises(ValueError, match="sample 3"):
-        DirectEncoder(1).normalized(images)
-    assert index_of(torch.arange(3, dtype=torch.uint8), 3).dtype == torch.int64
-
-
 N = 64
 
 
@@ -155,14 +140,6 @@ def values(rng):
 @pytest.fixture
 def spikes(values):
     return PoissonEncoder(T).spikes(values, seed=3, draw=2)
-
-
-def test_threads_do_not_matter(values):
-    torch.set_num_threads(2)
-    big = values.repeat(1, 1, 30, 30)
-    expected = PoissonEncoder(T).spikes(big, seed=3, draw=2)
-    torch.set_num_threads(1)
-    assert torch.equal(PoissonEncoder(T).spikes(big, seed=3, draw=2), expected)
 
 
 @each_row("batch", [1, 7, 64])
@@ -215,18 +192,6 @@ def test_bytes_only_where_the_kernels_draw_them(values):
     with forward_ad.dual_level():
         assert being_transformed()
         assert encoder.spikes(values, compact=True).dtype == torch.float32
-
-
-@needs_kernels
-def test_a_classifier_gives_its_network_the_same_spikes_either_way(rng):
-    net = bntt.models.vgg6(num_classes=3, in_channels=1, image_size=8, num_steps=T, width=0.3)
-    model = bntt.SpikingClassifier(PoissonEncoder(T, mean=[0.3], std=[0.3]), net)
-    images, seen = torch.rand(4, 1, 8, 8, generator=rng), []
-    for backend in ("cpu", "reference"):
-        choose(net, backend=backend)
-        seen.append(model._encode(images, Noise(1, 5, torch.arange(4)), range(T)))
-    assert (seen[0].dtype, seen[1].dtype) == (torch.int8, torch.float32)
-    assert torch.equal(seen[0].float(), seen[1])
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # PyTorch's own

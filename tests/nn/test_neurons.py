@@ -12,23 +12,15 @@ from torch import Tensor, nn
 
 from bntt import Compute
 from bntt.models import mlp, vgg6, vgg11
-from bntt.nn import (
-    LIF,
-    FastSigmoid,
-    FoldedLIF,
-    FoldedNeuron,
-    Measure,
-    SpikingNetwork,
-    fire_after,
-    fire_before,
-    hard_reset,
-    soft_reset,
-)
-from bntt.ops.lif import Neuron, lif_sequence
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.ops.folded import FoldedNeuron
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
+from bntt.ops.spike import FastSigmoid
 from tests.folding import random_neuron
 from tests.grids import pairs
 from tests.kernels import needs_kernels
-from tests.nn.networks import close, folded, small, spikes_of
+from tests.nn.networks import close, small, spikes_of
 from tests.oracle import weight_of
 from tests.rows import each_row
 
@@ -112,16 +104,6 @@ def test_its_start_weights_have_the_gain_of_he():
     torch.testing.assert_close(one * 2, other * 2.0**0.5)
 
 
-def test_nothing_spikes_in_an_ann():
-    ann = mlp(in_features=3, hidden=(4, 4), num_steps=1, norm="none", neuron="relu").eval()
-    trace = ann.trace(torch.ones(1, 2, 3))
-    assert trace.spikes == {}
-    assert trace.neurons == {}
-    _, state = ann.advance(torch.ones(1, 2, 3), measure=Measure(spikes=True, arrivals=True))
-    assert state.measured["fc1"].spikes is None
-    assert state.measured["fc2"].arrivals is not None
-
-
 STEPS = 5
 
 
@@ -137,11 +119,6 @@ def test_tables_are_in_the_state_and_move(rng):
     assert not list(module.parameters())
     assert "num_steps=5, channels=3, rule=fire_after, reset=soft_reset" in repr(module)
     assert "amount" not in FoldedLIF(FoldedNeuron(0.9, 1.0)).state_dict()
-
-
-def test_a_network_has_the_steps_of_its_neurons():
-    assert folded("both", STEPS).num_steps == STEPS
-    assert folded("channel", STEPS).num_steps is None
 
 
 SIZES = (21, 40, 18, 33)

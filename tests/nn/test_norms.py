@@ -7,21 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import (
-    BNTT,
-    NORMS,
-    TAB,
-    TDBN,
-    Call,
-    LayerNorm,
-    NoNorm,
-    NormMethod,
-    PooledBN,
-    TemporalNorm,
-    Window,
-    hold_statistics,
-)
-from bntt.nn.norms import FAMILY
+from bntt.nn import NORMS
+from bntt.nn.call import Call
+from bntt.nn.norms import BNTT, FAMILY, TAB, TDBN, LayerNorm, NormMethod, TemporalNorm, hold_statistics
+from bntt.ops.pooling import Window
 from tests.kernels import choose
 from tests.nn.networks import small, spikes_of
 from tests.rows import each_row
@@ -139,12 +128,6 @@ def test_a_window_over_time_is_the_steps_that_it_holds(back, x):
     assert torch.allclose(ours.grad, theirs.grad, atol=1e-12)
 
 
-@each_row("build", [TAB, PooledBN])
-def test_a_norm_called_without_steps_has_all_of_them(build):
-    for right in (torch.ones(6, 2, 8), torch.ones(6, 8, 8), torch.ones(6, 3, 8, 5), torch.ones(6, 8, 8, 5, 8)):
-        assert build(8, 6)(right)[0].shape == right.shape
-
-
 def test_a_refused_batch_leaves_the_statistics_alone_and_evaluation_takes_it():
     norm, ahead = BNTT(3, num_steps=5), TDBN(3, num_steps=5).eval()
     with pytest.raises(ValueError, match="t=0"):
@@ -183,12 +166,6 @@ def test_autocast_changes_no_statistics(build, rng):
     assert torch.equal(y, same(x)[0])
     assert torch.equal(norm.running_mean, same.running_mean)
     assert torch.equal(norm.running_var, same.running_var)
-
-
-def test_small_modules_take_any_number_of_steps(rng):
-    x = torch.randn(7, 2, 3, 4, 4, generator=rng)
-    assert LayerNorm(3)(x)[0].shape == x.shape
-    assert NoNorm()(x)[0] is x
 
 
 BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]

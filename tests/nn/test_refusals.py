@@ -14,63 +14,62 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt import interop
+from bntt.engine.graph.recording import Measure
 from bntt.models import mlp, vgg6
-from bntt.nn import (
-    BNTT,
-    LIF,
-    TAB,
-    TDBN,
-    ArcTan,
+from bntt.nn.blocks import (
     BlockState,
-    Call,
     CurrentBlock,
-    DirectEncoder,
-    ExpectedEncoder,
-    FoldedLIF,
-    FoldedNeuron,
-    FrameEncoder,
     LayerBlock,
-    LayerNorm,
-    Measure,
-    NetworkState,
     NeuronBlock,
-    NoisyEncoder,
-    NoNorm,
-    NormMethod,
-    PoissonEncoder,
     Readout,
     Residual,
-    SequenceEncoder,
     SpikeCount,
     SpikeDropout,
     SpikingBlock,
-    SpikingClassifier,
     SpikingLayer,
-    SpikingNetwork,
-    TemporalNorm,
-    Window,
-    check_values,
-    fold,
-    retime,
+    bind_modules,
+    check_stage,
 )
-from bntt.nn.blocks import bind_modules, check_stage
-from bntt.nn.call import check_call, index_of, noise_of, rows_of
-from bntt.nn.encoders import channel_scales, steps_of
+from bntt.nn.call import Call, NetworkState, check_call, index_of, noise_of, rows_of
+from bntt.nn.encoders import (
+    DirectEncoder,
+    ExpectedEncoder,
+    FrameEncoder,
+    NoisyEncoder,
+    PoissonEncoder,
+    SequenceEncoder,
+    channel_scales,
+    check_values,
+    steps_of,
+)
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.fold import fold, retime
 from bntt.nn.network.labelled_batch import samples
 from bntt.nn.network.measured import check_finite_input, membrane_at, weights_of
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms import BNTT, TAB, TDBN, LayerNorm, NoNorm, NormMethod, TemporalNorm
+from bntt.ops.folded import FoldedNeuron
+from bntt.ops.pooling import Window
+from bntt.ops.spike import ArcTan
 from tests.nn.networks import conv, linear, quiet, small
 from tests.nn.test_blocks import Normed
 from tests.rows import each_row
 
 T = 6
 NAN, INF = math.nan, math.inf
-COLUMNS = "call, error, named"
 
 
-def refused(call, error, named):
-    with pytest.raises(error, match=named):
-        call()
+def refuses(*rows):
+    """A test of one door: each call raises its error, which names what it must."""
+
+    @pytest.mark.usefixtures("no_hook")
+    @each_row("call, error, named", rows)
+    def test(call, error, named):
+        with pytest.raises(error, match=named):
+            call()
+
+    return test
 
 
 def named(norm: TemporalNorm, path: str) -> TemporalNorm:
@@ -78,34 +77,24 @@ def named(norm: TemporalNorm, path: str) -> TemporalNorm:
     return norm
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: BNTT(0, 3), ValueError, "channels"),
-        (lambda: BNTT(3, 0), ValueError, "num_steps"),
-        (lambda: BNTT(3, 2.0), ValueError, "num_steps"),
-        *((lambda eps=eps: BNTT(3, 4, eps=eps), ValueError, "eps") for eps in (0.0, -1.0, INF)),
-        *((lambda share=share: BNTT(3, 4, momentum=share), ValueError, "momentum") for share in (1.5, -0.1)),
-        (lambda: TemporalNorm(3, 4, NormMethod("Mine", pooling=Window(4))), ValueError, "Mine"),
-        (lambda: named(BNTT(4, T), "block3.norm")(torch.ones(1, 2, 4), Call(T)), ValueError, "block3.norm.*t=6"),
-        (lambda: BNTT(4, T)(torch.ones(T + 1, 2, 4), Call()), ValueError, "t=6"),
-        (lambda: BNTT(8, T)(torch.ones(5, 2, 8)), ValueError, "6 time steps"),
-        (lambda: TDBN(8, T).eval()(torch.ones(4, 8, 8, 5)), ValueError, "6 time steps"),
-        (lambda: LayerNorm(8)(torch.ones(4, 8, 6, 5)), ValueError, "8 channels"),
-        (lambda: BNTT(3, T)(torch.ones(T, 2, 4)), ValueError, "3 channels"),
-        (lambda: BNTT(3, T)(torch.ones(T, 0, 3)), ValueError, "empty batch"),
-        (lambda: named(BNTT(3, T), "fc1.norm")(torch.ones(T, 1, 3)), ValueError, "fc1.norm.*t=0"),
-        (lambda: BNTT(3, T)(torch.ones(1, 1, 3), Call(3)), ValueError, "t=3"),
-        (lambda: TAB(3, T)(torch.ones(T, 1, 3)), ValueError, "t=0"),
-        (lambda: TDBN(3, T)(torch.ones(2, 2, 3), Call(0, whole=False)), ValueError, "steps 0-1"),
-        (lambda: TAB(3, T)(torch.ones(2, 2, 3), Call(2)), ValueError, "t=2"),
-        (lambda: SpikingBlock(linear(4, 8), BNTT(8, T), LIF())(torch.ones(5, 2, 4)), ValueError, "6 time steps"),
-        (lambda: Residual({"a": CurrentBlock(linear(8, 8), TDBN(8, T))})(torch.ones(5, 2, 8)), ValueError, "6 time"),
-    ],
+test_norms = refuses(
+    (lambda: BNTT(0, 3), ValueError, "channels"),
+    (lambda: BNTT(3, 0), ValueError, "num_steps"),
+    (lambda: BNTT(3, 2.0), ValueError, "num_steps"),
+    *((lambda eps=eps: BNTT(3, 4, eps=eps), ValueError, "eps") for eps in (0.0, -1.0, INF)),
+    *((lambda share=share: BNTT(3, 4, momentum=share), ValueError, "momentum") for share in (1.5, -0.1)),
+    (lambda: TemporalNorm(3, 4, NormMethod("Mine", pooling=Window(4))), ValueError, "Mine"),
+    (lambda: named(BNTT(4, T), "block3.norm")(torch.ones(1, 2, 4), Call(T)), ValueError, "block3.norm.*t=6"),
+    (lambda: TDBN(8, T).eval()(torch.ones(4, 8, 8, 5)), ValueError, "6 time steps"),
+    (lambda: LayerNorm(8)(torch.ones(4, 8, 6, 5)), ValueError, "8 channels"),
+    (lambda: BNTT(3, T)(torch.ones(T, 2, 4)), ValueError, "3 channels"),
+    (lambda: BNTT(3, T)(torch.ones(T, 0, 3)), ValueError, "empty batch"),
+    (lambda: named(BNTT(3, T), "fc1.norm")(torch.ones(T, 1, 3)), ValueError, "fc1.norm.*t=0"),
+    (lambda: TAB(3, T)(torch.ones(T, 1, 3)), ValueError, "t=0"),
+    (lambda: TDBN(3, T)(torch.ones(2, 2, 3), Call(0, whole=False)), ValueError, "steps 0-1"),
+    (lambda: TAB(3, T)(torch.ones(2, 2, 3), Call(2)), ValueError, "t=2"),
+    (lambda: SpikingBlock(linear(4, 8), BNTT(8, T), LIF())(torch.ones(5, 2, 4)), ValueError, "6 time steps"),
 )
-def test_norms(call, error, named):
-    refused(call, error, named)
 
 
 def spiking_surrogate(v):
@@ -115,34 +104,26 @@ def spiking_surrogate(v):
 spiking_surrogate.__module__ = "snntorch.surrogate"
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        *((lambda leak=leak: LIF(leak), ValueError, "leak") for leak in (-0.1, 1.5, NAN)),
-        *((lambda high=high: LIF(0.9, high), ValueError, "threshold") for high in (0.0, -1.0, NAN, INF)),
-        (lambda: LIF(0.9, nn.Parameter(torch.tensor(1.0))), TypeError, "threshold"),
-        (lambda: LIF(threshold=torch.ones(8)), TypeError, r"threshold.*\[8\]"),
-        (lambda: LIF(torch.tensor(0.9, requires_grad=True)), TypeError, "leak"),
-        (lambda: LIF(reset="hard"), TypeError, "reset"),
-        (lambda: LIF(surrogate=ArcTan), TypeError, "surrogate"),
-        (lambda: LIF(surrogate=spiking_surrogate), TypeError, "surrogate.*snntorch"),
-        *((lambda leak=leak: LIF(leak, learn_leak=True), ValueError, "leak") for leak in (0.0, 1.0)),
-        (lambda: LIF(0.8, learn_leak="channel"), ValueError, "channels"),
-        (lambda: LIF(0.8, learn_leak=True, channels=0), ValueError, "channels"),
-        (lambda: LIF(0.8, learn_leak="neuron"), ValueError, "learn_leak"),
-        (lambda: LIF(1.0, decay_input=True), ValueError, "input decays"),
-        (lambda: LIF(0.8, learn_leak=True, channels=3)(torch.ones(5, 2, 2)), ValueError, "3 channels"),
-        (lambda: LIF()(torch.ones(1, 2, 3), Call(1), torch.ones(4, 3)), ValueError, r"membrane.*\[4, 3\]"),
-        (lambda: LIF()(torch.zeros(0, 2, 3)), ValueError, "at least one time step"),
-        (lambda: LIF()(LIF()(torch.zeros(1, 1, 1))), TypeError, "tuple"),
-        (lambda: tabled()(torch.ones(2, 1, 3), Call(4)), ValueError, "t=5"),
-        (lambda: tabled()(torch.ones(2, 1, 2)), ValueError, "3 channels"),
-        (lambda: tabled()(torch.ones(1, 2, 3), Call(1), torch.ones(4, 3)), ValueError, r"membrane.*\[4, 3\]"),
-    ],
+test_neurons = refuses(
+    *((lambda leak=leak: LIF(leak), ValueError, "leak") for leak in (-0.1, 1.5, NAN)),
+    *((lambda high=high: LIF(0.9, high), ValueError, "threshold") for high in (0.0, -1.0, NAN, INF)),
+    (lambda: LIF(0.9, nn.Parameter(torch.tensor(1.0))), TypeError, "threshold"),
+    (lambda: LIF(threshold=torch.ones(8)), TypeError, r"threshold.*\[8\]"),
+    (lambda: LIF(torch.tensor(0.9, requires_grad=True)), TypeError, "leak"),
+    (lambda: LIF(reset="hard"), TypeError, "reset"),
+    (lambda: LIF(surrogate=ArcTan), TypeError, "surrogate"),
+    (lambda: LIF(surrogate=spiking_surrogate), TypeError, "surrogate.*snntorch"),
+    *((lambda leak=leak: LIF(leak, learn_leak=True), ValueError, "leak") for leak in (0.0, 1.0)),
+    (lambda: LIF(0.8, learn_leak="channel"), ValueError, "channels"),
+    (lambda: LIF(0.8, learn_leak="neuron"), ValueError, "learn_leak"),
+    (lambda: LIF(1.0, decay_input=True), ValueError, "input decays"),
+    (lambda: LIF(0.8, learn_leak=True, channels=3)(torch.ones(5, 2, 2)), ValueError, "3 channels"),
+    (lambda: LIF()(torch.ones(1, 2, 3), Call(1), torch.ones(4, 3)), ValueError, r"membrane.*\[4, 3\]"),
+    (lambda: LIF()(torch.zeros(0, 2, 3)), ValueError, "at least one time step"),
+    (lambda: tabled()(torch.ones(2, 1, 3), Call(4)), ValueError, "t=5"),
+    (lambda: tabled()(torch.ones(2, 1, 2)), ValueError, "3 channels"),
+    (lambda: tabled()(torch.ones(1, 2, 3), Call(1), torch.ones(4, 3)), ValueError, r"membrane.*\[4, 3\]"),
 )
-def test_neurons(call, error, named):
-    refused(call, error, named)
 
 
 def tabled(steps: int = 5, channels: int = 3) -> FoldedLIF:
@@ -177,52 +158,44 @@ def network(*blocks: nn.Module, readout: nn.Module | None = None) -> SpikingNetw
     return SpikingNetwork(list(blocks), readout or Readout(linear(4, 2)))
 
 
-X, X6 = torch.ones(3, 2, 4), torch.ones(3, 2, 6)
+X = torch.ones(3, 2, 4)
 IMAGES = torch.ones(2, 3, 2, 11, 11)
 SUM = {"first": spiking(2, 8), "second": spiking(8, 6)}
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: layer(linear(4, 4), nn.BatchNorm2d(3)), TypeError, "norm.*BatchNorm2d"),
-        (lambda: layer(linear(4, 4), lif=nn.ReLU()), TypeError, "lif.*ReLU"),
-        (lambda: SpikingBlock(linear(4, 6), NoNorm(), LIF(), None, nn.Dropout()), TypeError, "dropout"),
-        (lambda: LayerBlock(linear(4, 4), None, LIF()), TypeError, "norm"),
-        (lambda: layer(linear(4, 4), Returning(lambda x: x))(X), TypeError, "norm.*Tensor"),
-        (lambda: layer(linear(4, 4), lif=Returning(lambda x: (x[1:], None)))(X), ValueError, r"lif.*\[2, 2\]"),
-        (lambda: check_stage(3, "it", "y"), TypeError, "it .*int"),
-        (lambda: Residual({}), ValueError, "body"),
-        (lambda: Residual({"a": linear(2, 2)}), TypeError, "'a'"),
-        (lambda: Residual({"a": NeuronBlock(LIF())}, after=LIF()), TypeError, "'after'"),
-        (lambda: SpikingNetwork({"b": Residual(SUM)}, Readout(linear(1, 1)))(IMAGES), ValueError, "'b'.*'second'"),
-        (lambda: Residual(SUM, {"short": spiking(2, 8)})(IMAGES), ValueError, "'second'.*'short'"),
-        *((lambda p=p: SpikeDropout(p), ValueError, "p must") for p in (1, 1.5, -0.1, NAN)),
-        (lambda: SpikeDropout(0.5)(X), ValueError, "noise"),
-        (lambda: Readout(linear(4, 2))(X[:0]), ValueError, "at least one time step"),
-        (lambda: network(linear(4, 4)), TypeError, "'block1'"),
-        (lambda: network(LIF()), TypeError, "'block1'.*layers"),
-        (lambda: network(listing(2 * layer(linear(4, 4)).layers)), TypeError, "'block1'.*layers"),
-        (lambda: network(listing((layer(linear(4, 4)),))), TypeError, "'block1'.*layers"),
-        (lambda: network(layer(linear(4, 4)), readout=linear(4, 2)), TypeError, "readout"),
-        (lambda: network(layer(linear(4, 4), BNTT(4, 3)), layer(linear(4, 4), BNTT(4, 5))), ValueError, "block2.norm"),
-        (lambda: network(layer(linear(4, 6), BNTT(6, 3)), readout=Normed(4)), ValueError, "readout.norm"),
-        (lambda: network(layer(linear(4, 4), BNTT(4, 3)), layer(linear(4, 4), lif=tabled(5, 4))), ValueError, "lif"),
-        (lambda: bind_modules(nn.ModuleDict({"a": BNTT(6, 3), "b": BNTT(6, 4)})), ValueError, "'b'"),
-        (lambda: Call(first=-1), ValueError, "first=-1"),
-        *(
-            (lambda part=part: part(torch.ones(2, 5, 3), torch.zeros(5, 3)), TypeError, "Call.*Tensor")
-            for part in (
-                *(BNTT(3, 4), LayerNorm(3), NoNorm(), LIF(), Readout(nn.Identity())),
-                *(SpikeCount(nn.Identity(), LIF()), layer(nn.Identity()), Residual({"a": layer(nn.Identity())})),
-            )
-        ),
-        (lambda: check_call(None), TypeError, "Call.*NoneType"),
-    ],
+test_blocks = refuses(
+    (lambda: layer(linear(4, 4), nn.BatchNorm2d(3)), TypeError, "norm.*BatchNorm2d"),
+    (lambda: layer(linear(4, 4), lif=nn.ReLU()), TypeError, "lif.*ReLU"),
+    (lambda: SpikingBlock(linear(4, 6), NoNorm(), LIF(), None, nn.Dropout()), TypeError, "dropout"),
+    (lambda: LayerBlock(linear(4, 4), None, LIF()), TypeError, "norm"),
+    (lambda: layer(linear(4, 4), Returning(lambda x: x))(X), TypeError, "norm.*Tensor"),
+    (lambda: layer(linear(4, 4), lif=Returning(lambda x: (x[1:], None)))(X), ValueError, r"lif.*\[2, 2\]"),
+    (lambda: check_stage(3, "it", "y"), TypeError, "it .*int"),
+    (lambda: Residual({}), ValueError, "body"),
+    (lambda: Residual({"a": linear(2, 2)}), TypeError, "'a'"),
+    (lambda: Residual({"a": NeuronBlock(LIF())}, after=LIF()), TypeError, "'after'"),
+    (lambda: SpikingNetwork({"b": Residual(SUM)}, Readout(linear(1, 1)))(IMAGES), ValueError, "'b'.*'second'"),
+    *((lambda p=p: SpikeDropout(p), ValueError, "p must") for p in (1, 1.5, -0.1, NAN)),
+    (lambda: SpikeDropout(0.5)(X), ValueError, "noise"),
+    (lambda: Readout(linear(4, 2))(X[:0]), ValueError, "at least one time step"),
+    (lambda: network(linear(4, 4)), TypeError, "'block1'"),
+    (lambda: network(listing(2 * layer(linear(4, 4)).layers)), TypeError, "'block1'.*layers"),
+    (lambda: network(listing((layer(linear(4, 4)),))), TypeError, "'block1'.*layers"),
+    (lambda: network(layer(linear(4, 4)), readout=linear(4, 2)), TypeError, "readout"),
+    (lambda: network(layer(linear(4, 4), BNTT(4, 3)), layer(linear(4, 4), BNTT(4, 5))), ValueError, "block2.norm"),
+    (lambda: network(layer(linear(4, 6), BNTT(6, 3)), readout=Normed(4)), ValueError, "readout.norm"),
+    (lambda: network(layer(linear(4, 4), BNTT(4, 3)), layer(linear(4, 4), lif=tabled(5, 4))), ValueError, "lif"),
+    (lambda: bind_modules(nn.ModuleDict({"a": BNTT(6, 3), "b": BNTT(6, 4)})), ValueError, "'b'"),
+    (lambda: Call(first=-1), ValueError, "first=-1"),
+    *(
+        (lambda part=part: part(torch.ones(2, 5, 3), torch.zeros(5, 3)), TypeError, "Call.*Tensor")
+        for part in (
+            *(BNTT(3, 4), LayerNorm(3), NoNorm(), LIF(), Readout(nn.Identity())),
+            *(SpikeCount(nn.Identity(), LIF()), layer(nn.Identity()), Residual({"a": layer(nn.Identity())})),
+        )
+    ),
+    (lambda: check_call(None), TypeError, "Call.*NoneType"),
 )
-def test_blocks(call, error, named):
-    refused(call, error, named)
 
 
 @torch.random.fork_rng()
@@ -251,53 +224,40 @@ def bad_input(value: float, where=(2, 1, 3)) -> Tensor:
     return x
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: setattr(SMALL(), "compute", "cpu"), TypeError, "compute"),
-        (lambda: SMALL(num_steps=5)(torch.ones(3, 4, 6)), ValueError, r"5 time steps.*steps=.*advance"),
-        (lambda: SMALL(num_steps=5)(torch.ones(10, 4, 6)), ValueError, "5 time steps"),
-        (lambda: SMALL(num_steps=5)(torch.ones(3, 4, 6), steps=4), ValueError, "4 time steps"),
-        (lambda: SMALL(num_steps=5)(torch.ones(10, 4, 6), steps=10), ValueError, "t=9"),
-        (lambda: SMALL(num_steps=4).double()(torch.zeros(4, 2, 6)), ValueError, "'fc1'.*float64"),
-        *(
-            (
-                lambda d=dtype, way=way: getattr(SMALL().to(d), way)(torch.ones(784, 2, 6, dtype=d)),
-                TypeError,
-                f"{dtype}",
-            )
-            for dtype in (torch.float16, torch.bfloat16)
-            for way in ("forward", "advance")
-        ),
-        (lambda: SMALL(norm="none")(torch.ones(0, 2, 6)), ValueError, "at least one time step"),
-        (lambda: SMALL(num_steps=4).trace([]), ValueError, "at least one time step"),
-        (lambda: SMALL(num_steps=4).advance(torch.ones(3, 6)), ValueError, r"\[S, B, ...\]"),
-        (lambda: vgg6(num_steps=4, width=0.25)(torch.ones(4, 1, 28, 28)), ValueError, r"'conv1'.*\[4, 1, 28, 28\]"),
-        (lambda: vgg6(num_steps=4, width=0.25)(torch.ones(4, 2, 3, 28, 28)), ValueError, "'conv1'"),
-        (lambda: vgg6(num_steps=4, width=0.25)(torch.ones(4, 2, 1, 32, 32)), ValueError, "'fc1'.*392"),
-        (lambda: network(layer(FLAT), readout=Readout(LAST))(FRAMES), RuntimeError, "'block1' applied its Linear"),
-        (lambda: network(layer(CONV), readout=Readout(LAST))(FRAMES), RuntimeError, "readout applied its Linear"),
-        (lambda: network(layer(CONV), readout=SpikeCount(LAST, LIF()))(FRAMES), RuntimeError, "readout applied its"),
-        (lambda: with_weights("conv2", "bias", nn.Parameter(torch.ones(10)))(IMAGES5), RuntimeError, "'conv2' applied"),
-        (lambda: with_weights("conv2", "bias", torch.ones(40).double())(IMAGES5), RuntimeError, "'conv2' applied"),
-        (lambda: with_weights("fc1", "weight", quantised())(IMAGES5), TypeError, "'fc1'.*qint8"),
-        (lambda: SMALL(num_steps=5)(bad_input(NAN)), ValueError, "t=2 in sample 1"),
-        (lambda: SMALL(num_steps=5)(bad_input(INF)), ValueError, "t=2 in sample 1"),
-        (lambda: SMALL(num_steps=5).trace(bad_input(-INF)), ValueError, "t=2 in sample 1"),
-        (lambda: gone_on(5, bad_input(NAN), 2), ValueError, "t=2 in sample 1"),
-        (lambda: check_finite_input(torch.tensor([[[0.0, NAN]]]).expand(9, 1, 2), 0), ValueError, "t=0 in sample 0"),
-        (lambda: measured(("fc9", (0,))), ValueError, "'fc9'.*fc1"),
-        (lambda: measured(("fc1", (8,))), ValueError, r"\[8\]"),
-        (lambda: Measure(membrane=("fc1", (0,)), gradient=True), ValueError, "membrane|one at a time"),
-        (lambda: membrane_at("it", (X, None), (0,)), TypeError, "'it'.*tuple"),
-        (lambda: weights_of(weighed(nn.Sequential(FLAT, LAST))), TypeError, "'fc1'.*Sequential"),
-        (lambda: weights_of(weighed(nn.Bilinear(2, 2, 2, device="meta"))), TypeError, "'fc1'.*Bilinear"),
-        (lambda: weights_of(weighed(nn.Sequential(FLAT, nn.PReLU()))), TypeError, "'fc1'.*Sequential"),
-    ],
+test_networks = refuses(
+    (lambda: setattr(SMALL(), "compute", "cpu"), TypeError, "compute"),
+    (lambda: SMALL(num_steps=5)(torch.ones(3, 4, 6)), ValueError, r"5 time steps.*steps=.*advance"),
+    (lambda: SMALL(num_steps=5)(torch.ones(3, 4, 6), steps=4), ValueError, "4 time steps"),
+    (lambda: SMALL(num_steps=5)(torch.ones(10, 4, 6), steps=10), ValueError, "t=9"),
+    (lambda: SMALL(num_steps=4).double()(torch.zeros(4, 2, 6)), ValueError, "'fc1'.*float64"),
+    *(
+        (
+            lambda d=dtype, way=way: getattr(SMALL().to(d), way)(torch.ones(784, 2, 6, dtype=d)),
+            TypeError,
+            f"{dtype}",
+        )
+        for dtype in (torch.float16, torch.bfloat16)
+        for way in ("forward", "advance")
+    ),
+    (lambda: SMALL(norm="none")(torch.ones(0, 2, 6)), ValueError, "at least one time step"),
+    (lambda: SMALL(num_steps=4).trace([]), ValueError, "at least one time step"),
+    (lambda: SMALL(num_steps=4).advance(torch.ones(3, 6)), ValueError, r"\[S, B, ...\]"),
+    (lambda: vgg6(num_steps=4, width=0.25)(torch.ones(4, 1, 28, 28)), ValueError, r"'conv1'.*\[4, 1, 28, 28\]"),
+    (lambda: vgg6(num_steps=4, width=0.25)(torch.ones(4, 2, 1, 32, 32)), ValueError, "'fc1'.*392"),
+    (lambda: network(layer(FLAT), readout=Readout(LAST))(FRAMES), RuntimeError, "'block1' applied its Linear"),
+    (lambda: network(layer(CONV), readout=SpikeCount(LAST, LIF()))(FRAMES), RuntimeError, "readout applied its"),
+    (lambda: with_weights("conv2", "bias", nn.Parameter(torch.ones(10)))(IMAGES5), RuntimeError, "'conv2' applied"),
+    (lambda: with_weights("fc1", "weight", quantised())(IMAGES5), TypeError, "'fc1'.*qint8"),
+    (lambda: SMALL(num_steps=5)(bad_input(NAN)), ValueError, "t=2 in sample 1"),
+    (lambda: SMALL(num_steps=5).trace(bad_input(-INF)), ValueError, "t=2 in sample 1"),
+    (lambda: gone_on(5, bad_input(NAN), 2), ValueError, "t=2 in sample 1"),
+    (lambda: check_finite_input(torch.tensor([[[0.0, NAN]]]).expand(9, 1, 2), 0), ValueError, "t=0 in sample 0"),
+    (lambda: measured(("fc9", (0,))), ValueError, "'fc9'.*fc1"),
+    (lambda: measured(("fc1", (8,))), ValueError, r"\[8\]"),
+    (lambda: Measure(membrane=("fc1", (0,)), gradient=True), ValueError, "membrane|one at a time"),
+    (lambda: membrane_at("it", (X, None), (0,)), TypeError, "'it'.*tuple"),
+    (lambda: weights_of(weighed(nn.Sequential(FLAT, nn.PReLU()))), TypeError, "'fc1'.*Sequential"),
 )
-def test_networks(call, error, named):
-    refused(call, error, named)
 
 
 IMAGES5 = torch.ones(5, 2, 2, 11, 11)
@@ -348,35 +308,28 @@ def other_membrane(state: NetworkState) -> NetworkState:
     return replace(state, blocks=(BlockState(torch.zeros(2, 9), None),))
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: gone_on(4, torch.ones(5, 2, 6), 4), ValueError, "t=4"),
-        (lambda: gone_on(4, torch.ones(7, 2, 6), 2), ValueError, "t=6"),
-        (
-            lambda: gone_on(4, torch.ones(4, 2, 6), 2, lambda s: s.rows(torch.tensor([0]))),
-            ValueError,
-            "1 samples.*of 2",
-        ),
-        (lambda: gone_on(4, torch.ones(4, 2, 6), 2, other_blocks), ValueError, "2 blocks.*1"),
-        (lambda: gone_on(4, torch.ones(4, 2, 6), 2, other_membrane), ValueError, "membrane"),
-        (lambda: trained_on_a_state_of_evaluation(), ValueError, "t=2"),
-        (lambda: rows_after("bntt", train=True), ValueError, "training"),
-        (lambda: rows_after("tab", train=True), ValueError, "evaluation"),
-        (lambda: STATE.rows(torch.tensor([True, False])), ValueError, r"keep.*\[2\]"),
-        (lambda: rows_of(3, torch.tensor([0])), TypeError, "int"),
-        (lambda: noise_of(STATE, 3, 4, None, None), ValueError, "seed 1, draw 2"),
-        (lambda: noise_of(STATE, 3, None, 3, None), ValueError, "seed 1, draw 2"),
-        (lambda: noise_of(STATE, 3, None, None, torch.tensor([0, 2, 1])), ValueError, "index"),
-        *(
-            (lambda bad=bad: index_of(bad, 3), ValueError, "index.*3 samples")
-            for bad in (torch.arange(2), torch.zeros(3), torch.ones(3, dtype=torch.bool), torch.zeros(3, 1).long())
-        ),
-    ],
+test_states = refuses(
+    (lambda: gone_on(4, torch.ones(5, 2, 6), 4), ValueError, "t=4"),
+    (lambda: gone_on(4, torch.ones(7, 2, 6), 2), ValueError, "t=6"),
+    (
+        lambda: gone_on(4, torch.ones(4, 2, 6), 2, lambda s: s.rows(torch.tensor([0]))),
+        ValueError,
+        "1 samples.*of 2",
+    ),
+    (lambda: gone_on(4, torch.ones(4, 2, 6), 2, other_blocks), ValueError, "2 blocks.*1"),
+    (lambda: gone_on(4, torch.ones(4, 2, 6), 2, other_membrane), ValueError, "membrane"),
+    (lambda: trained_on_a_state_of_evaluation(), ValueError, "t=2"),
+    (lambda: rows_after("bntt", train=True), ValueError, "training"),
+    (lambda: rows_after("tab", train=True), ValueError, "evaluation"),
+    (lambda: STATE.rows(torch.tensor([True, False])), ValueError, r"keep.*\[2\]"),
+    (lambda: rows_of(3, torch.tensor([0])), TypeError, "int"),
+    (lambda: noise_of(STATE, 3, 4, None, None), ValueError, "seed 1, draw 2"),
+    (lambda: noise_of(STATE, 3, None, None, torch.tensor([0, 2, 1])), ValueError, "index"),
+    *(
+        (lambda bad=bad: index_of(bad, 3), ValueError, "index.*3 samples")
+        for bad in (torch.arange(2), torch.zeros(3), torch.ones(3, dtype=torch.bool), torch.zeros(3, 1).long())
+    ),
 )
-def test_states(call, error, named):
-    refused(call, error, named)
 
 
 SCALES = {"mean": [0.5], "std": [0.25]}
@@ -421,49 +374,36 @@ def noisy(clip: bool = True, **options) -> NoisyEncoder:
     return NoisyEncoder(**options)
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        *((lambda x=x: PoissonEncoder(4, **SCALES)(x), error, said) for x, error, said in PIXELS),
-        *((lambda x=x: DirectEncoder(4, **SCALES)(x), error, said) for x, error, said in PIXELS),
-        *((lambda x=x: check_values(x, "pixels"), error, said) for x, error, said in VALUES),
-        *((lambda x=x: PoissonEncoder(T).spikes(x), error, said) for x, error, said in VALUES),
-        *((lambda x=x: FrameEncoder(T)(x), error, said) for x, error, said in FRAME),
-        *(
-            (lambda x=x: SequenceEncoder(T, mean=[0.1, 0.2], std=[1.0, 1.0])(x), error, said)
-            for x, error, said in SEQUENCE
-        ),
-        *((lambda make=make: make(0), ValueError, "num_steps") for make in EACH),
-        *(
-            (lambda make=make, steps=steps: make(T)(IMAGE.get(make, torch.ones(3, 1, 2, 2)), steps=steps), *what)
-            for what in [(ValueError, r"6 time steps \(0-5\)")]
-            for make in EACH
-            for steps in (range(-1, 2), range(4, T + 1))
-        ),
-        *((lambda s=s: steps_of(s, T), ValueError, "steps") for s in (range(3, 3), range(0, 6, 2), range(5, -1, -1))),
-        (lambda: PoissonEncoder(4, mean=[0.5]), ValueError, "mean and std"),
-        (lambda: DirectEncoder(4, std=[0.5]), ValueError, "mean and std"),
-        (lambda: DirectEncoder(4, mean=[0.5], std=[0.5, 0.5]), ValueError, "mean and std"),
-        (lambda: SequenceEncoder(4, mean=0.5), ValueError, "mean and std"),
-        (lambda: channel_scales([NAN], [1.0]), ValueError, "mean"),
-        (lambda: channel_scales([0.0], [INF]), ValueError, "std"),
-        (lambda: channel_scales([0.5], [0.0]), ValueError, "std"),
-        (lambda: PoissonEncoder(T, signed=False).spikes(torch.full((1, 2), -0.1)), ValueError, "from 0 to 1"),
-        (lambda: ExpectedEncoder(1, signed=False).spikes(torch.full((1, 2), 1.5)), ValueError, "from 0 to 1"),
-        (lambda: PoissonEncoder(T).spikes(torch.ones(3, 2), index=torch.arange(2)), ValueError, "index.*3 samples"),
-        *((lambda sigma=sigma: noisy(sigma=sigma), ValueError, "sigma") for sigma in (-0.1, NAN, INF)),
-        (lambda: noisy(where="image"), ValueError, "where"),
-        (lambda: noisy(seed=-1), ValueError, "seed"),
-        (lambda: noisy(where="normalized", encoder=PoissonEncoder(T)), ValueError, "mean and std"),
-        (lambda: noisy(clip=False, encoder=PoissonEncoder(T, signed=False)), ValueError, "clip"),
-        (lambda: noisy(encoder=FrameEncoder(T)), TypeError, "FrameEncoder"),
-        (lambda: noisy()(torch.full((1, 1, 2, 2), 1.5)), ValueError, "from 0 to 1"),
-        (lambda: noisy(clip=False)(torch.full((1, 1, 2, 2), 1.5)), ValueError, "from 0 to 1"),
-    ],
+test_encoders = refuses(
+    *((lambda x=x: PoissonEncoder(4, **SCALES)(x), error, said) for x, error, said in PIXELS),
+    *((lambda x=x: DirectEncoder(4, **SCALES)(x), error, said) for x, error, said in PIXELS),
+    *((lambda x=x: check_values(x, "pixels"), error, said) for x, error, said in VALUES),
+    *((lambda x=x: FrameEncoder(T)(x), error, said) for x, error, said in FRAME),
+    *((lambda x=x: SequenceEncoder(T, mean=[0.1, 0.2], std=[1.0, 1.0])(x), error, said) for x, error, said in SEQUENCE),
+    *((lambda make=make: make(0), ValueError, "num_steps") for make in EACH),
+    *(
+        (lambda make=make, steps=steps: make(T)(IMAGE.get(make, torch.ones(3, 1, 2, 2)), steps=steps), *what)
+        for what in [(ValueError, r"6 time steps \(0-5\)")]
+        for make in EACH
+        for steps in (range(-1, 2), range(4, T + 1))
+    ),
+    *((lambda s=s: steps_of(s, T), ValueError, "steps") for s in (range(3, 3), range(0, 6, 2), range(5, -1, -1))),
+    (lambda: PoissonEncoder(4, mean=[0.5]), ValueError, "mean and std"),
+    (lambda: DirectEncoder(4, mean=[0.5], std=[0.5, 0.5]), ValueError, "mean and std"),
+    (lambda: channel_scales([NAN], [1.0]), ValueError, "mean"),
+    (lambda: channel_scales([0.0], [INF]), ValueError, "std"),
+    (lambda: channel_scales([0.5], [0.0]), ValueError, "std"),
+    (lambda: PoissonEncoder(T, signed=False).spikes(torch.full((1, 2), -0.1)), ValueError, "from 0 to 1"),
+    (lambda: ExpectedEncoder(1, signed=False).spikes(torch.full((1, 2), 1.5)), ValueError, "from 0 to 1"),
+    (lambda: PoissonEncoder(T).spikes(torch.ones(3, 2), index=torch.arange(2)), ValueError, "index.*3 samples"),
+    *((lambda sigma=sigma: noisy(sigma=sigma), ValueError, "sigma") for sigma in (-0.1, NAN, INF)),
+    (lambda: noisy(where="image"), ValueError, "where"),
+    (lambda: noisy(seed=-1), ValueError, "seed"),
+    (lambda: noisy(where="normalized", encoder=PoissonEncoder(T)), ValueError, "mean and std"),
+    (lambda: noisy(clip=False, encoder=PoissonEncoder(T, signed=False)), ValueError, "clip"),
+    (lambda: noisy(encoder=FrameEncoder(T)), TypeError, "FrameEncoder"),
+    (lambda: noisy()(torch.full((1, 1, 2, 2), 1.5)), ValueError, "from 0 to 1"),
 )
-def test_encoders(call, error, named):
-    refused(call, error, named)
 
 
 class Whole:
@@ -495,31 +435,23 @@ def selected_alone(model: SpikingClassifier) -> None:
     model.advance(GRAY, state.rows(torch.tensor([0, 3])))
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: SpikingClassifier(SMALL(), PoissonEncoder(4)), TypeError, "SpikingNetwork and PoissonEncoder"),
-        (lambda: SpikingClassifier(PoissonEncoder(4), nn.Identity()), TypeError, "Identity"),
-        (lambda: SpikingClassifier(PoissonEncoder(4), SMALL(num_steps=7)), ValueError, "num_steps=4.*num_steps=7"),
-        (lambda: with_encoder(DirectEncoder(2))(GRAY), ValueError, "num_steps=2.*num_steps=4"),
-        (lambda: with_encoder(DirectEncoder(2)).trace(GRAY), ValueError, "num_steps=2.*num_steps=4"),
-        (lambda: classifier()(GRAY, steps=6), ValueError, "4 time steps"),
-        (lambda: classifier()(BYTES), TypeError, "uint8"),
-        (lambda: classifier().trace(BYTES), TypeError, "uint8"),
-        (lambda: classifier().advance(BYTES), TypeError, "uint8"),
-        (lambda: selected_alone(classifier()), ValueError, "2 samples.*of 5"),
-        (lambda: classifier()(GRAY.clone().requires_grad_()), ValueError, "gradient"),
-        (lambda: classifier(Whole()).eval().advance(GRAY, steps=1), ValueError, r"Whole.*\[1, 5"),
-        *(
-            (lambda call=call, index=index: call(GRAY, index=index), TypeError, "index")
-            for index in (np.arange(5), [0, 1, 2, 3, 4])
-            for call in (classifier(), classifier().trace, classifier().advance, PoissonEncoder(4))
-        ),
-    ],
+test_classifiers = refuses(
+    (lambda: SpikingClassifier(SMALL(), PoissonEncoder(4)), TypeError, "SpikingNetwork and PoissonEncoder"),
+    (lambda: SpikingClassifier(PoissonEncoder(4), nn.Identity()), TypeError, "Identity"),
+    (lambda: SpikingClassifier(PoissonEncoder(4), SMALL(num_steps=7)), ValueError, "num_steps=4.*num_steps=7"),
+    (lambda: with_encoder(DirectEncoder(2))(GRAY), ValueError, "num_steps=2.*num_steps=4"),
+    (lambda: classifier()(GRAY, steps=6), ValueError, "4 time steps"),
+    (lambda: classifier()(BYTES), TypeError, "uint8"),
+    (lambda: classifier().advance(BYTES), TypeError, "uint8"),
+    (lambda: selected_alone(classifier()), ValueError, "2 samples.*of 5"),
+    (lambda: classifier()(GRAY.clone().requires_grad_()), ValueError, "gradient"),
+    (lambda: classifier(Whole()).eval().advance(GRAY, steps=1), ValueError, r"Whole.*\[1, 5"),
+    *(
+        (lambda call=call, index=index: call(GRAY, index=index), TypeError, "index")
+        for index in (np.arange(5), [0, 1, 2, 3, 4])
+        for call in (classifier(), classifier().trace, classifier().advance, PoissonEncoder(4))
+    ),
 )
-def test_classifiers(call, error, named):
-    refused(call, error, named)
 
 
 BATCH = torch.zeros(3, 1, 2, 2)
@@ -534,24 +466,18 @@ NO_PAIRS = [BATCH, {"images": BATCH}, (BATCH,), (BATCH, [0, 1, 2], [0, 1, 2]), (
 PAIRS = [(torch.ones(2, 1), [0, 1])] * 3
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        *((lambda y=labels: list(samples([(BATCH, y)], 0)), ValueError, "labels.*3 integers") for labels in NO_LABELS),
-        *(
-            (lambda kind=kind, row=row: list(samples([(BATCH, kind([[1.0, 0.0], row, [2.0, 2.0]]))], 0)), *what)
-            for what in [(ValueError, "labels.*row 1")]
-            for row in NO_SHARES
-            for kind in (list, torch.tensor)
-        ),
-        *((lambda pair=pair: list(samples([pair], 0)), ValueError, "inputs") for pair in NO_PAIRS),
-        (lambda: list(samples(PAIRS, 0, 4)), ValueError, "3 batches.*4"),
-        (lambda: list(samples(3, 0)), TypeError, "int"),
-    ],
+test_batches = refuses(
+    *((lambda y=labels: list(samples([(BATCH, y)], 0)), ValueError, "labels.*3 integers") for labels in NO_LABELS),
+    *(
+        (lambda kind=kind, row=row: list(samples([(BATCH, kind([[1.0, 0.0], row, [2.0, 2.0]]))], 0)), *what)
+        for what in [(ValueError, "labels.*row 1")]
+        for row in NO_SHARES
+        for kind in (list, torch.tensor)
+    ),
+    *((lambda pair=pair: list(samples([pair], 0)), ValueError, "inputs") for pair in NO_PAIRS),
+    (lambda: list(samples(PAIRS, 0, 4)), ValueError, "3 batches.*4"),
+    (lambda: list(samples(3, 0)), TypeError, "int"),
 )
-def test_batches(call, error, named):
-    refused(call, error, named)
 
 
 def normed(kind=SpikingBlock, norm="bntt", lif: nn.Module | None = None) -> SpikingBlock:
@@ -576,33 +502,26 @@ ADDED = Residual({"a": normed(), "b": CurrentBlock(linear(3, 3), BNTT(3, 2))})
 WINDOWED = partial(mlp, hidden=(4,), num_steps=5, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", Window(3))))
 
 
-@pytest.mark.usefixtures("no_hook")
-@each_row(
-    COLUMNS,
-    [
-        (lambda: folding(normed(), normed(norm="layer")), ValueError, "'fc2'.*LayerNorm"),
-        (lambda: folding(normed(Mine)), ValueError, "'fc1'.*Mine"),
-        (lambda: folding(normed(), copy.deepcopy(ADDED)), ValueError, r"'fc2\.b'"),
-        (lambda: folding(normed(lif=tabled(2))), ValueError, "'fc1'.*FoldedLIF"),
-        (lambda: folding(normed(lif=LIF(reset=lambda u, o, theta: u * 0))), ValueError, "'fc1'.*fire"),
-        (lambda: folding(normed(lif=quiet())), ValueError, "'fc1'.*Quiet"),
-        (lambda: folding(changed(normed(), hooked)), ValueError, "'fc1'.*hook"),
-        (lambda: folding(changed(normed(), without_numbers)), ValueError, "'fc1'.*nan"),
-        (lambda: fold(SpikingNetwork([layer(linear(4, 6))], Normed(4))), ValueError, "readout"),
-        (lambda: fold(classifier()), TypeError, "SpikingClassifier"),
-        (lambda: retime(fold(SMALL(num_steps=5)), 8, "hold"), TypeError, "FoldedLIF 'fc1.lif'"),
-        (lambda: retime(fold(retime(SMALL(num_steps=5), 1, "truncate")), 8, "hold"), TypeError, "FoldedLIF 'fc1.lif'"),
-        (lambda: retime(WINDOWED(), 3, "truncate"), ValueError, "W 'fc1.norm'"),
-        *((lambda n=norm: retime(SMALL(norm=n), 8, "stretch"), ValueError, "'stretch'") for norm in ("none", "bntt")),
-        *((lambda n=norm: retime(SMALL(norm=n), -3, "hold"), ValueError, "-3") for norm in ("none", "bntt")),
-        *(
-            (lambda how=how, to=to: retime(SMALL(num_steps=4), to, how), ValueError, how)
-            for how, to in (("truncate", 5), ("truncate", 0), ("hold", 3), ("interpolate", 3))
-        ),
-    ],
+test_copies_of_networks = refuses(
+    (lambda: folding(normed(), normed(norm="layer")), ValueError, "'fc2'.*LayerNorm"),
+    (lambda: folding(normed(Mine)), ValueError, "'fc1'.*Mine"),
+    (lambda: folding(normed(), copy.deepcopy(ADDED)), ValueError, r"'fc2\.b'"),
+    (lambda: folding(normed(lif=tabled(2))), ValueError, "'fc1'.*FoldedLIF"),
+    (lambda: folding(normed(lif=LIF(reset=lambda u, o, theta: u * 0))), ValueError, "'fc1'.*fire"),
+    (lambda: folding(normed(lif=quiet())), ValueError, "'fc1'.*Quiet"),
+    (lambda: folding(changed(normed(), hooked)), ValueError, "'fc1'.*hook"),
+    (lambda: folding(changed(normed(), without_numbers)), ValueError, "'fc1'.*nan"),
+    (lambda: fold(SpikingNetwork([layer(linear(4, 6))], Normed(4))), ValueError, "readout"),
+    (lambda: fold(classifier()), TypeError, "SpikingClassifier"),
+    (lambda: retime(fold(SMALL(num_steps=5)), 8, "hold"), TypeError, "FoldedLIF 'fc1.lif'"),
+    (lambda: retime(WINDOWED(), 3, "truncate"), ValueError, "W 'fc1.norm'"),
+    *((lambda n=norm: retime(SMALL(norm=n), 8, "stretch"), ValueError, "'stretch'") for norm in ("none", "bntt")),
+    *((lambda n=norm: retime(SMALL(norm=n), -3, "hold"), ValueError, "-3") for norm in ("none", "bntt")),
+    *(
+        (lambda how=how, to=to: retime(SMALL(num_steps=4), to, how), ValueError, how)
+        for how, to in (("truncate", 5), ("truncate", 0), ("hold", 3), ("interpolate", 3))
+    ),
 )
-def test_copies_of_networks(call, error, named):
-    refused(call, error, named)
 
 
 def hooked(block: SpikingBlock) -> None:
@@ -672,39 +591,3 @@ def test_a_network_is_no_classifier(function):
     for wrong, came in ((NETWORK, "SpikingNetwork"), (nn.Identity(), "Identity"), ([], "list")):
         with pytest.raises(TypeError, match=came):
             function(wrong, **others)
-
-
-FLAT_NET = bntt.models.mlp(in_features=6, hidden=(5,), num_steps=4)
-OF_FRAMES = torch.ones(5, 2, 8, 4, 4)
-
-
-@each_row(
-    ("call", "named"),
-    [
-        (lambda: nn.Sequential(bntt.BNTT(8, num_steps=5), nn.ReLU())(OF_FRAMES), "as_layer"),
-        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES).shape, "as_layer"),
-        (lambda: bntt.BNTT(8), "num_steps"),
-        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES.transpose(0, 1)), r"transpose\(0, 1\)"),
-        (lambda: bntt.BNTT(8, num_steps=5)(OF_FRAMES[0]), r"norm\[t\]"),
-        (lambda: bntt.LIF(0.9)(torch.ones(4, 16)), "unsqueeze"),
-        (lambda: bntt.LIF(tau=2.0), "leak=1 - 1 / tau"),
-        (lambda: bntt.LIF(beta=0.9), "leak=beta"),
-        (lambda: FLAT_NET(torch.ones(3, 4, 6)), r"transpose\(0, 1\)"),
-        (lambda: FLAT_NET(torch.ones(3, 2, 6)), "SpikingClassifier"),
-    ],
-)
-def test_the_way_out_is_named(call, named):
-    with pytest.raises((TypeError, ValueError, AttributeError), match=named):
-        call()
-
-
-def test_what_is_printed_fits_a_line():
-    plan = str(FLAT_NET.plan((4, 2, 6)))
-    assert len(plan) < 200
-    assert "fc1" in plan
-    assert str(bntt.analysis.Accuracy(200, ((100, 150), (110, 160)))).startswith("77.5% ± 3.5%")
-
-
-def test_modules_of_peers_that_need_none_are_there():
-    assert interop.snntorch.neuron
-    assert interop.norse.neuron

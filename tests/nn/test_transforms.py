@@ -93,16 +93,6 @@ def test_gradients_of_every_sample_alone(form, backend, rng):
     assert all(rows.abs().max() > 0 for rows in found.values())
 
 
-def test_an_ensemble_of_networks_is_its_networks(rng):
-    nets, x = [network(), network()], drawn(rng, T, B, F)
-    with torch.no_grad():
-        for tensor in nets[1].parameters():
-            tensor.mul_(0.9)
-    stacked, _ = torch.func.stack_module_state(nets)
-    found = vmap(lambda weights: functional_call(nets[0], weights, (x,)))(stacked)
-    assert torch.allclose(found, torch.stack([net(x) for net in nets]), atol=1e-12)
-
-
 @pytest.mark.parametrize("folded", [False, True])
 def test_folded_networks_and_their_neurons_constants(folded, rng):
     """Tables are tensors, which vmap may hold many of."""

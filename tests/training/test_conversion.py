@@ -9,23 +9,15 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import register_parametrization
 
+from bntt.engine.graph.recording import Measure
 from bntt.models import mlp, resnet20, vgg6
-from bntt.nn import (
-    BNTT,
-    DirectEncoder,
-    Measure,
-    PoissonEncoder,
-    Readout,
-    Rectifier,
-    SpikingBlock,
-    SpikingNetwork,
-    fire_after,
-    fire_before,
-    fold,
-    hard_reset,
-    soft_reset,
-)
-from bntt.nn.norms import NoNorm
+from bntt.nn.blocks import Readout, SpikingBlock
+from bntt.nn.encoders import DirectEncoder, PoissonEncoder
+from bntt.nn.network.fold import fold
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import Rectifier
+from bntt.nn.norms import BNTT, NoNorm
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.training import balance, convert, set_thresholds, thresholds_of
 from bntt.training.conversion import BALANCING, read_sequential
 from tests.oracle import weight_of

@@ -11,18 +11,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.layer import (
-    Fire,
-    Firing,
-    Layer,
-    Mask,
-    MaxPool,
-    Sum,
-    by_batch,
-    chunks,
-    density,
-    towards_current,
-)
+from bntt.engine.graph.layer import Fire, Firing, Layer, Mask, MaxPool, Sum, by_batch, chunks, density, towards_current
 from bntt.engine.graph.node import Gradients, GradState, PassContext, Start
 from bntt.engine.graph.recording import Measure
 from bntt.engine.layer_spec import Affine, SpikeGrad

@@ -1,4 +1,4 @@
-"""Every Triton kernel against the twin in float64: odd sizes, T from 1 to 33, both resets and firing orders."""
+"""Every Triton kernel against the twin in float64, and how they are started: tiles, several of them for a program."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import zlib
 import pytest
 import torch
 
+from bntt.engine.layer_spec import Reverse, SpikeGrad
 from bntt.engine.triton import launch
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.engine.test_scan import Errors, Twin, named
+from tests.engine.test_scan import Errors, Twin, affine_of, make, named, rows_of
 from tests.engine.triton import DEVICE
-from tests.kernels import needs_kernels
+from tests.kernels import needs_kernels, scan_backward
 
 pytestmark = needs_kernels
 SHAPES = [  # T, B, H, W, C, window
@@ -117,16 +118,43 @@ def test_they_compile_for_gpus_that_are_not_here():
     assert "compiled" in done.stdout
 
 
-def table() -> str:
-    """The errors of all cases, for docs/evidence/gpu.md."""
-    head = ("T, B, H, W, C, window", "fires", "reset", "surrogate", *Errors._fields)
-    lines = [head, ("---",) * len(head)]
-    for shape, neuron in CASES:
-        found = judge(shape, neuron)
-        names = (
-            neuron.rule.__name__.split("_")[1],
-            neuron.reset.__name__.split("_")[0],
-            type(neuron.surrogate).__name__,
-        )
-        lines.append((str(shape)[1:-1], *names, str(found.mismatches), *(f"{e:.1e}" for e in found[1:])))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+LARGE = (11, 2, 3, 5, 9, (2, 2))
+
+
+@pytest.mark.slow
+def test_small_tiles_and_programs_with_several_of_them_change_nothing(rng, monkeypatch):
+    monkeypatch.setattr(launch, "TILE", 64)
+    monkeypatch.setattr(launch, "SPAN", 5)
+    monkeypatch.setattr(launch, "_programs", lambda current: 2)
+    tiles, tile = launch._tiles(torch.empty(LARGE[:5]), LARGE[-1])
+    assert tiles > 4
+    assert tile == {"HEIGHT": 2, "WIDTH": 2, "ROWS": 1, "WINDOW": 4, "CHANNELS": 16}
+    Twin(LARGE, Neuron(), rng).judge(kernels="triton")
+
+
+def test_tiles_cover_everything_and_are_not_too_large():
+    for shape, window in (
+        ((1, 4, 32, 32, 64), (2, 2)),
+        ((1, 128, 1, 1, 256), (1, 1)),
+        ((1, 2, 16, 16, 512), (16, 16)),
+        ((1, 1, 1, 1, 1), (1, 1)),
+    ):
+        tiles, tile = launch._tiles(torch.empty(shape, device="meta"), window)
+        windows = shape[1] * -(-shape[2] // window[0]) * -(-shape[3] // window[1])
+        assert (tiles - 1) * tile["ROWS"] < windows <= tiles * tile["ROWS"]
+        assert tile["WINDOW"] >= window[0] * window[1]
+        assert tile["ROWS"] * tile["WINDOW"] * tile["CHANNELS"] <= 4 * launch.TILE
+
+
+@pytest.mark.slow
+def test_a_gradient_shared_by_all_steps_in_place(rng):
+    current, gamma, beta = (t.to(DEVICE) for t in make(LARGE, rng))
+    affine, inverse = affine_of(current, gamma, beta)
+    shared = torch.randn(1, 2, 1, 2, 9, generator=rng).to(DEVICE)
+    found = []
+    for grad, scale in ((shared, 0.5), ((shared * 0.5).expand(11, -1, -1, -1, -1).contiguous(), 1.0)):
+        out = current.clone()
+        reverse = Reverse(out, affine, inverse, Neuron(), (2, 2), SpikeGrad(grad, scale))
+        found.append((out, *scan_backward(reverse, out, rows=rows_of(out), kernels="triton")))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)

@@ -13,12 +13,10 @@ import bntt
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.graph import layer as engine_layer
-from bntt.nn import (
-    BNTT,
-    NORMS,
-    Readout,
-    SpikingNetwork,
-)
+from bntt.nn import NORMS
+from bntt.nn.blocks import Readout
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms import BNTT
 from tests.folding import RULES, SHAPES
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels, poisoned, variant
@@ -27,7 +25,6 @@ from tests.nn.networks import (
     OPTIONS,
     NoBatchOfOne,
     alike,
-    backward,
     close,
     folded,
     leaking,
@@ -148,15 +145,6 @@ def test_few_steps_and_one_sample(steps, batch, training, variant, rng):
         assert not bias.any(), "batch statistics take a constant away, and no rounding is left here"
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_the_gradient_at_a_float_input(training, rng):
-    ours, theirs = pair(small(4).train(training))
-    alike(ours, theirs, torch.randn(4, 3, 2, 11, 11, generator=rng))
-    direct = torch.rand(3, 2, 11, 11, generator=rng, requires_grad=True)
-    held = direct.expand(4, -1, -1, -1, -1)
-    assert close(*(torch.autograd.grad(net(held).square().sum(), direct)[0] for net in (ours, theirs)))
-
-
 @pytest.mark.parametrize("name", ["vgg9", *FORMS])
 def test_block_by_block_at_25_steps_teacher_forced(name, rng):
     """Each block gets the reference's own input. Where no spike differs from float64's, no gradient is further from it
@@ -197,37 +185,3 @@ def test_784_steps_of_a_fully_connected_network(rng):
         one(x).square().sum().backward()
     same_everywhere(*first, tolerance=2e-4)
     assert torch.isfinite(net(x)).all()
-
-
-def test_a_frozen_norm_keeps_its_statistics(rng):
-    ours, theirs = pair(small(3))
-    for net in (ours, theirs):
-        net.blocks["conv2"].norm.eval()
-    alike(ours, theirs, spikes_of(3, 4, rng))
-    assert torch.equal(ours.blocks["conv2"].norm.running_var, torch.ones(3, 40))
-
-
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_signed_bytes_are_signed_floats(deterministic, rng):
-    """As events of two signs, and as they are: logits and the first layer's gradients."""
-    torch.use_deterministic_algorithms(deterministic)
-    net, x, results = small(4), spikes_of(4, 3, rng), []
-    choose(net, backend="cpu")
-    for given in (x, x.to(torch.int8)):
-        net.zero_grad()
-        results.append((backward(net, given), net.blocks["conv1"].synapse.weight.grad.clone()))
-    assert all(close(a, b) for a, b in zip(*results, strict=True))
-
-
-@pytest.mark.parametrize("chunk", [1, 40_000, 1 << 24])
-def test_the_trace_is_the_stepwise_one_whatever_the_chunks(chunk, rng, monkeypatch):
-    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
-    ours, theirs = pair(small(5))
-    x = spikes_of(5, 4, rng)
-    ours(x), theirs(x)
-    a, b = ours.trace(x.to(torch.int8)), theirs.trace(x)
-    assert close(a.logits, b.logits)
-    assert a.neurons == b.neurons
-    for name in b.spikes:
-        assert torch.equal(a.spikes[name], b.spikes[name]), name
-    assert ours.training

@@ -7,43 +7,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils.prune import l1_unstructured
 
 from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Fire, Layer, Mask, MaxPool, Sum
+from bntt.engine.graph.recording import Measure
 from bntt.engine.kernels import BackendError
-from bntt.nn import (
-    BNTT,
-    LIF,
-    NORMS,
-    TAB,
-    TDBN,
-    BlockState,
-    Call,
-    CurrentBlock,
-    FoldedLIF,
-    FoldedNeuron,
-    LayerNorm,
-    Measure,
-    NeuronBlock,
-    Noise,
-    NoNorm,
-    NormMethod,
-    Readout,
-    Residual,
-    SequenceEncoder,
-    SpikeDropout,
-    SpikingBlock,
-    SpikingClassifier,
-    SpikingNetwork,
-    TemporalNorm,
-    Triangle,
-    Window,
-)
+from bntt.nn import NORMS
 from bntt.nn import fuse as parts
+from bntt.nn.blocks import CurrentBlock, NeuronBlock, Readout, Residual, SpikeDropout, SpikingBlock
+from bntt.nn.call import Call, Noise
+from bntt.nn.encoders import SequenceEncoder
 from bntt.nn.fuse import (
     FusedBlock,
     NotKnown,
@@ -56,10 +33,16 @@ from bntt.nn.fuse import (
     plan_of,
     pool_of,
 )
-from bntt.nn.network.classifier import touched_parts
-from bntt.nn.untouched import own_tensor, why_touched
+from bntt.nn.network.classifier import SpikingClassifier, touched_parts
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms import BNTT, TAB, TDBN, LayerNorm, NoNorm, NormMethod, TemporalNorm
+from bntt.nn.untouched import own_tensor
+from bntt.ops.folded import FoldedNeuron
+from bntt.ops.pooling import Window
+from bntt.ops.spike import Triangle
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import advanced, close, conv, linear, pair, quiet, residual, small, spikes_of
+from tests.nn.networks import close, conv, linear, pair, quiet, residual, small, spikes_of
 from tests.rows import each_row
 
 CALL = Call(noise=Noise(0, 0, torch.arange(2)))
@@ -97,20 +80,6 @@ def test_a_residual_block_is_a_graph():
     wider = [*body, (Layer, (-3,), 2, "c"), (Sum, (-2, -1), None, None), (Fire, (-1,), 3, "after")]
     assert kinds(fuse(blocks["same"], SITE, layout)) == same
     assert kinds(fuse(blocks["wider"], SITE, layout)) == wider
-
-
-def test_states_go_in_and_out_by_part(rng):
-    fused = fuse(residual("before", 4).blocks["same"], SITE, layout_of(torch.zeros(4, 2, 6, 5, 4)))
-    a, after = (torch.rand(2, channels, 5, 4, generator=rng) for channels in (9, 6))
-    state = (BlockState(a, None), BlockState(None, None), BlockState(after, None))
-    starts = fused.enter(state, 2, 1)
-    shapes = [None if s.membrane is None else tuple(s.membrane.shape) for s in starts]
-    assert shapes == [(2, 5, 4, 9), None, None, (2, 5, 4, 6)]
-    again = fused.leave(starts, state)
-    assert torch.equal(again[0].membrane, a)
-    assert again[1] == BlockState(None, None)
-    assert torch.equal(again[2].membrane, after)
-    assert all(start.membrane is None for start in fused.enter(None, 2, 0))
 
 
 def test_places_beyond_32_bits_are_not_fused():
@@ -268,16 +237,6 @@ def test_statistics_that_learn_have_their_gradient(rng):
 
 
 @needs_kernels
-def test_a_hook_sees_real_floats(rng):
-    net, x, seen = small(3), spikes_of(3, 4, rng), []
-    plain = net(x)
-    net.blocks["conv2"].lif.register_forward_hook(lambda module, args, out: seen.append(out[0]))
-    assert close(net(x.to(torch.int8)), plain)
-    assert seen[0].shape == (3, 4, 40, 5, 5)
-    assert seen[0].is_floating_point()
-
-
-@needs_kernels
 def test_a_precision_must_be_here(monkeypatch):
     monkeypatch.setattr(kernels, "has_bf16", lambda: False)
     with pytest.raises(BackendError, match="bf16"):
@@ -309,101 +268,6 @@ def test_float64_and_autocast_inputs_take_the_reference(rng):
     assert net.double()(x.double()).dtype == torch.float64
 
 
-def drawn(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
-    nn.init.uniform_(layer.weight, 0.0, 0.5, generator=torch.Generator().manual_seed(outputs))
-    return layer
-
-
-def own_block(kind: type[SpikingBlock] = SpikingBlock, lif: LIF | None = None, norm=None, pool=None) -> SpikingBlock:
-    return kind(drawn(4, 4), norm or NoNorm(), lif or LIF(0.9), pool)
-
-
-def network(first: SpikingBlock | None = None, readout: Readout | None = None) -> SpikingNetwork:
-    return SpikingNetwork([first or own_block(), own_block()], readout or Readout(drawn(4, 2)))
-
-
-def spikes(steps: int = 6) -> Tensor:
-    return (torch.arange(steps * 3 * 4).reshape(steps, 3, 4) % 3).float()
-
-
-class Louder(SpikingBlock):
-    """Twice as loud."""
-
-    def forward(self, x: Tensor, call: Call = Call(), state=None):
-        return super().forward(2 * x, call, state)
-
-
-class Leakless(LIF):
-    """Without memory."""
-
-    def forward(self, current: Tensor, call: Call = Call(), membrane=None):
-        return (current > self.neuron.threshold).to(current), torch.zeros_like(current[0])
-
-
-class Doubled(Readout):
-    """Twice as loud."""
-
-    def forward(self, spikes: Tensor, call: Call = Call(), voltage=None):
-        return super().forward(2 * spikes, call, voltage)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: network(own_block(Louder)),
-        lambda: network(own_block(Louder, pool=nn.Identity())),
-        lambda: network(own_block(lif=Leakless())),
-        lambda: network(readout=Doubled(drawn(4, 2))),
-    ],
-    ids=["block", "block with a pool", "neuron", "readout"],
-)
-def test_a_subclass_is_itself_in_every_form(make):
-    net, x = make().eval(), spikes()
-    expected, trace = net(x), net.trace(x)
-    assert not torch.allclose(expected, network().eval()(x))
-    for sizes in (1, 4):
-        assert torch.allclose(advanced(net, x, sizes)[0][-1], expected, atol=1e-6)
-    assert torch.allclose(trace.logits[-1], expected, atol=1e-6)
-    assert trace.spikes["block1"].sum() > 0
-
-
-def louder(out):
-    return (3 * out[0], out[1]) if isinstance(out, tuple) else 3 * out
-
-
-def own_forward(part: nn.Module, seen: list[int]) -> None:
-    real = part.forward
-
-    def forward(*args):
-        seen.append(len(args[0]))
-        return louder(real(*args))
-
-    part.forward = forward
-    assert "forward" in why_touched(part)
-
-
-def with_hook(part: nn.Module, seen: list[int]) -> None:
-    part.register_forward_hook(lambda module, args, out: seen.append(len(args[0])) or louder(out))
-
-
-@needs_kernels
-@pytest.mark.parametrize("change", [own_forward, with_hook])
-@pytest.mark.parametrize(
-    "where", ["blocks.block1", "blocks.block1.synapse", "blocks.block2.norm", "blocks.block2.lif", "readout"]
-)
-def test_what_was_done_to_an_instance_is_done_in_every_form(where, change):
-    net, seen = network().eval(), []
-    assert not net.plan(spikes().shape).reason, "it would be fused"
-    before = net(spikes())
-    change(net.get_submodule(where), seen)
-    assert not torch.allclose(net(spikes()), before)
-    for call in (net, net.advance, net.trace):
-        seen.clear()
-        call(spikes())
-        assert sum(seen) == (18 if where.endswith("synapse") else 6), call
-
-
 class Called(SpikingNetwork):
     def __call__(self, *args, **call):
         return -super().__call__(*args, **call)
@@ -412,12 +276,10 @@ class Called(SpikingNetwork):
 class Described(SpikingNetwork):
     """Has more, and answers as it does."""
 
-    def about(self) -> str:
-        return "mine"
-
 
 def test_the_parts_of_a_classifier_that_do_more_are_named():
-    model = SpikingClassifier(SequenceEncoder(6), network())
+    blocks = [SpikingBlock(linear(4, 4), NoNorm(), LIF())]
+    model = SpikingClassifier(SequenceEncoder(6), SpikingNetwork(blocks, Readout(linear(4, 2))))
     assert not touched_parts(model)
     model.encoder.register_forward_pre_hook(lambda encoder, args: None)
     model.network.blocks["block1"].lif.forward = lambda *args: None
@@ -441,11 +303,11 @@ def test_the_parts_of_a_classifier_that_do_more_are_named():
 
 
 def test_a_tensor_that_is_computed_is_not_written():
-    layer = drawn(4, 2)
+    layer = linear(4, 2)
     assert own_tensor(layer, "weight") is layer.weight
     buffer = nn.BatchNorm1d(2)
     assert own_tensor(buffer, "running_mean") is buffer.running_mean
     for change in (nn.utils.parametrizations.weight_norm, lambda layer: l1_unstructured(layer, "weight", 1)):
-        change(layer := drawn(4, 2))
+        change(layer := linear(4, 2))
         with pytest.raises(ValueError, match="'weight'"):
             own_tensor(layer, "weight")

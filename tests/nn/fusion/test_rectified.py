@@ -8,26 +8,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.engine.compute import Compute
+from bntt.engine.graph.recording import Measure
 from bntt.models import compact, mlp, vgg6
-from bntt.nn import (
-    BNTT,
-    LIF,
-    NORMS,
-    TAB,
-    CurrentBlock,
-    LayerNorm,
-    Measure,
-    NeuronBlock,
-    PooledBN,
-    Readout,
-    Rectifier,
-    Residual,
-    SpikeDropout,
-    SpikingBlock,
-    SpikingNetwork,
-    hold_statistics,
-)
-from bntt.nn.norms import NoNorm
+from bntt.nn import NORMS
+from bntt.nn.blocks import CurrentBlock, NeuronBlock, Readout, Residual, SpikeDropout, SpikingBlock
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF, Rectifier
+from bntt.nn.norms import BNTT, TAB, LayerNorm, NoNorm, PooledBN, hold_statistics
 from tests.grids import pairs
 from tests.kernels import needs_bf16, needs_fused
 from tests.rows import each_row

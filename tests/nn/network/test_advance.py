@@ -9,21 +9,18 @@ import torch
 from torch import Tensor
 
 import bntt
-from bntt import Compute
 from bntt.engine import workspace
 from bntt.models import mlp
-from bntt.nn import NORMS, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
+from bntt.nn import NORMS, NetworkState, SpikingNetwork, norm_facts
 from bntt.nn.blocks import BlockState
 from bntt.nn.call import Noise, detached, rows_of
 from bntt.nn.network.measured import Currents, LayerMeasures, Measure
-from bntt.nn.norms import TAB
 from bntt.ops.norm import Moments
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import (
     FORMS,
     advanced,
-    close,
     cuts_are_the_whole,
     folded,
     leaking,
@@ -130,21 +127,6 @@ def test_detach_cuts_and_a_state_is_left_as_it_was(backend, monkeypatch):
     assert all(torch.equal(a, b.membrane) for a, b in zip(before, state.blocks, strict=True))
 
 
-@needs_kernels
-def test_a_state_can_be_advanced_from_twice_without_gradients(monkeypatch):
-    """What it holds is the caller's: nobody else's memory afterwards."""
-    monkeypatch.setattr(workspace, "_SMALL", 1)
-    net, x = network(dtype=torch.float32), inputs(torch.float32)
-    choose(net, backend="cpu")
-    with torch.no_grad():
-        _, state = net.advance(x[:3])
-        first, _ = net.advance(x[3:], state)
-        for held in workspace.WORKSPACE._free:
-            held.fill_(255)
-        again, _ = net.advance(x[3:], state)
-    assert torch.equal(first, again)
-
-
 @pairs(backend=["auto", "reference"], norm=["bntt", "tab", "tdbn", "layer"])
 def test_samples_that_leave_change_nothing_for_the_others(norm, backend):
     net, x = network(norm, dtype=torch.float32), inputs(torch.float32)
@@ -166,22 +148,6 @@ def test_a_model_made_in_inference_mode_streams():
     with torch.no_grad():
         expected = network(dtype=torch.float32).advance(inputs(torch.float32)[:2])[0][1:]
     assert torch.allclose(logits, expected, atol=1e-5)
-
-
-@pairs(backend=["auto", "reference"], encoder=[PoissonEncoder, DirectEncoder])
-def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
-    net = network(dtype=torch.float32)
-    choose(net, backend=backend)
-    model = SpikingClassifier(encoder(T, mean=[0.4], std=[0.2]), net).eval()
-    images, index = torch.rand(5, 1, 8, 8, generator=rng), torch.tensor([4, 40, 2, 9, 0])
-    with torch.no_grad():
-        whole = model(images, seed=3, index=index, draw=2)
-        first, state = model.advance(images, steps=2, seed=3, index=index, draw=2)
-        keep = torch.tensor([True, False, True, True, True])
-        rest, state = model.advance(images[keep], state.rows(keep), steps=4)
-    assert torch.allclose(rest[-1], whole[keep], atol=1e-5)
-    assert first.shape == (2, 5, 4)
-    assert state.noise.index.tolist() == [4, 2, 9, 0]
 
 
 def state(**changes) -> NetworkState:
@@ -242,60 +208,3 @@ def test_a_state_with_measurements_is_kept_in_a_file(place, tmp_path, monkeypatc
     found = torch.load(tmp_path / "state.pt")
     assert torch.equal(found.measured["fc1"].spikes, state.measured["fc1"].spikes)
     assert torch.equal(net.advance(torch.ones(1, 3, 4), found)[0], net.advance(torch.ones(1, 3, 4), state)[0])
-
-
-def test_detaching_reaches_every_part():
-    leaf = torch.ones(1, 2, requires_grad=True)
-    whole = NetworkState(1, 1, (BlockState(2 * leaf, Moments(2 * leaf, 3 * leaf, (1,))), leaf), leaf * 2).detach()
-    parts = [
-        whole.readout,
-        whole.blocks[0].membrane,
-        whole.blocks[0].norm.mean,
-        whole.blocks[0].norm.var,
-        whole.blocks[1],
-    ]
-    assert not any(part.requires_grad for part in parts)
-
-
-def went_on(net: SpikingNetwork, x: Tensor, *, inference: bool, change=lambda state: state) -> list[Tensor]:
-    """Logits and every gradient of the last steps, from a state that the first ones left."""
-    with torch.inference_mode() if inference else torch.no_grad():
-        _, state = net.advance(x[:2], index=torch.arange(x.shape[1]))
-    with torch.no_grad():
-        seen, _ = net.advance(x[2:], state)
-    logits, state = net.advance(x[2:4], change(state))
-    last, _ = net.advance(x[4:], state)
-    (logits.square().sum() + (last * torch.arange(1.0, 5.0, dtype=x.dtype)).square().sum()).backward()
-    return [seen, logits, last, *(parameter.grad for parameter in net.parameters())]
-
-
-@needs_kernels
-@pairs(
-    change=[lambda state: state, NetworkState.detach],
-    backend=["cpu", "reference"],
-    training=[True, False],
-    build=[small, lambda: small(norm=TAB), lambda: small(learn_leak=True), lambda: residual("before")],
-)
-def test_a_state_of_inference_mode_is_a_state(build, training, backend, change, rng):
-    net = build().train(training)
-    wide, x = copy.deepcopy(net).double(), spikes_of(5, 4, rng)
-    net.compute, wide.compute = Compute(backend), Compute("reference")
-    found = went_on(net, x, inference=True, change=change)
-    wanted = went_on(wide, x.double(), inference=False, change=change)
-    compared = [both for both in zip(found, wanted, strict=True) if both[1].abs().max() > 1e-9]
-    assert all(close(ours, theirs, 2e-4) for ours, theirs in compared)
-    assert all(logits.any() for logits in wanted[:3])
-    assert len(compared) > len(wanted) // 2
-
-
-@needs_kernels
-def test_a_state_is_copied_only_where_gradients_are_on(rng):
-    net, x = small().eval(), spikes_of(5, 4, rng)
-    with torch.inference_mode():
-        _, state = net.advance(x[:2])
-        assert state.tracked() is state
-    membrane = state.tracked().blocks[0].membrane
-    assert torch.equal(membrane, state.blocks[0].membrane)
-    assert not membrane.is_inference()
-    _, state = net.advance(x[:2])
-    assert state.tracked().blocks[0].membrane is state.blocks[0].membrane

@@ -8,7 +8,7 @@ from torch import nn
 
 from bntt.models import mlp, resnet20
 from bntt.nn import LIF, Measure, Readout, SpikingBlock, SpikingNetwork, fire_before
-from bntt.nn.network.delays import Delay, delays, rule_of
+from bntt.nn.network.delays import Delay, delays
 from tests.nn.networks import FORMS, linear, residual, spikes_of
 
 STEPS = 9
@@ -104,8 +104,3 @@ def test_what_is_not_known_counts_as_late_and_one_behind_another():
     plain = SpikingBlock(linear(3, 3), Pass(), LIF())
     found = delays(SpikingNetwork({"own": Own(), "plain": plain}, Readout(linear(3, 2))))
     assert found == {"own.one": Delay(0, 1, 1), "own.two": Delay(1, 1, 0), "plain": Delay(2, 0, 0)}
-
-
-def test_the_rule_of_neurons_that_have_none_is_not_known():
-    assert rule_of(LIF(rule=fire_before)) is fire_before
-    assert rule_of(Pass()) is None

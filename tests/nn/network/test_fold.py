@@ -10,27 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-import bntt
 from bntt.models import mlp, vgg6
-from bntt.nn import (
-    LIF,
-    NORMS,
-    CurrentBlock,
-    Measure,
-    NoNorm,
-    NormMethod,
-    Readout,
-    Residual,
-    SpikingBlock,
-    SpikingNetwork,
-    TemporalNorm,
-    Window,
-    fold,
-)
-from bntt.nn.network.fold import normalisation_of, retime
+from bntt.nn import NORMS
+from bntt.nn.blocks import CurrentBlock, Readout, Residual, SpikingBlock
+from bntt.nn.network.fold import fold, normalisation_of, retime
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import LIF
+from bntt.nn.norms import NoNorm, NormMethod, TemporalNorm
+from bntt.ops.pooling import Window
 from tests.folding import RULES
 from tests.grids import every_value, pairs
-from tests.kernels import choose, needs_kernels
+from tests.kernels import choose
 from tests.nn.networks import backward, close, linear, residual, small, spikes_of
 from tests.rows import each_row
 
@@ -130,19 +120,6 @@ def test_leaks_that_were_learned(learn_leak, decay_input, rng):
     same_spikes(net, fold(net), torch.randn(STEPS, 5, 6, generator=rng).double() * 3)
 
 
-@needs_kernels
-def test_fused_it_is_the_network_but_for_ties(rng):
-    net = small_with("bntt", rng)
-    other, x = fold(net), spikes_of(STEPS, 20, rng)
-    spikes = []
-    for one in (net, other):
-        choose(one, backend="cpu")
-        spikes.append(one.advance(x, measure=Measure(places=True))[1].measured)
-    for name, layer in spikes[0].items():
-        moved = (layer.places - spikes[1][name].places).abs().sum()
-        assert moved <= 1e-3 * layer.places.sum(), name
-
-
 @each_row(
     "build, size",
     [
@@ -168,13 +145,6 @@ def test_the_original_is_left_and_shares_nothing(rng):
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert all(type(block.lif) is LIF for block in net.blocks.values())
     assert other.compute == net.compute
-
-
-@each_row("steps", [1, 4])
-@each_row("norm", ["bntt", "bn"])
-def test_the_number_of_steps_stays(norm, steps):
-    net = mlp(in_features=4, hidden=(3,), num_steps=steps, norm=norm)
-    assert fold(net).num_steps == fold(fold(net)).num_steps == steps
 
 
 def test_layers_without_a_norm_stay():
@@ -334,11 +304,3 @@ def test_modes_and_frozen_parameters_stay(rng):
     assert not retime(net, 8, "hold").blocks["fc1"].norm.gamma.requires_grad
     assert not retime(net, 8, "hold").training
     assert retime(net.train(), 8, "hold").blocks["fc1"].norm.training
-
-
-def test_the_trained_network_of_the_package_runs_longer():
-    trained, test = bntt.models.pretrained(), bntt.data.fashion_mnist_bundled().test.select(torch.arange(100))
-    network = retime(trained.network, 11, "interpolate")
-    encoder = bntt.PoissonEncoder(11, mean=trained.encoder.mean, std=trained.encoder.std)
-    longer = bntt.SpikingClassifier(encoder, network)
-    assert bntt.analysis.evaluate(longer, bntt.data.SampleLoader(test, 100), draws=1).accuracy.mean > 0.8

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import pickle
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -188,42 +187,6 @@ def test_what_the_process_chose_is_taken(rng, used, monkeypatch):
 
 
 @needs_kernels
-def test_a_chain_of_inference_mode_goes_on_outside(rng, used):
-    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
-    want = anew(net, x)
-    with torch.inference_mode():
-        for _ in range(2):
-            _, state = stream(net, x[:3])
-    assert equal(stream(net, x)[0], want)
-    assert equal(stream(net, x[3:], state)[0][-5:], want[-5:])
-    assert len(used) == 6 - 1 + T + 3
-
-
-@needs_kernels
-def test_threads_share_no_chain(rng, used, monkeypatch):
-    layers = [SpikingBlock(dense(size, 256, rng), BNTT(256, T), LIF()) for size in (64, 256)]
-    net, x = SpikingNetwork(layers, Readout(dense(256, 3, rng))).eval(), torch.randn(4, T, 2, 64, generator=rng)
-    want, wrong = [anew(net, one) for one in x], []
-    stream(net, x[0])
-    begun, begin = [], module._begin
-    monkeypatch.setattr(module, "_begin", lambda *given: begun.append(1) or begin(*given))
-
-    def run(number: int) -> None:
-        for _ in range(5):
-            if not equal(stream(net, x[number])[0], want[number]):
-                wrong.append(number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-    assert len(used) >= T
-    assert len(begun) <= 1, "a thread that comes meanwhile goes on without"
-
-
-@needs_kernels
 def test_no_input_is_held_until_the_next_call(rng):
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     for _ in range(3):
@@ -340,10 +303,6 @@ def conv2(net: Net) -> nn.Conv2d:
     return net.blocks["conv2"].synapse
 
 
-def put(net: Net, name: str, value: Tensor) -> None:
-    setattr(conv2(net), name, nn.Parameter(value))
-
-
 def swap(layer: nn.Module, other: Tensor) -> None:
     torch.utils.swap_tensors(layer.weight, nn.Parameter(other))
 
@@ -361,10 +320,10 @@ def last(net: Net) -> Tensor:
     return net.readout.synapse.weight
 
 
-def step(net: Net, kind: type[torch.optim.Optimizer], **options: bool) -> None:
+def fused_step(net: Net) -> None:
     weight = conv2(net).weight
     weight.grad = torch.ones_like(weight)
-    kind([weight], lr=0.3, **options).step()
+    torch.optim.Adam([weight], lr=0.3, fused=True).step()
 
 
 def neuron(net: Net) -> None:
@@ -381,12 +340,6 @@ def only(change: Callable[[Net], object]) -> Callable[[Net], contextlib.Abstract
     return changed
 
 
-def doubled(block: nn.Module) -> nn.Module:
-    new = copy.deepcopy(block)
-    new.synapse.weight.mul_(2)
-    return new
-
-
 def own_forward(net: Net) -> None:
     forward = conv2(net).forward
     conv2(net).forward = lambda x: forward(x) / 2
@@ -394,9 +347,6 @@ def own_forward(net: Net) -> None:
 
 CHANGES: dict[str, Callable[[Net], contextlib.AbstractContextManager]] = {
     "a hook": only(lambda net: conv2(net).register_forward_hook(halves)),
-    "a hook before": only(
-        lambda net: net.blocks["conv2"].norm.register_forward_pre_hook(lambda m, a: (a[0] / 2, *a[1:]))
-    ),
     "a hook of all modules": lambda net: contextlib.closing(Closed(register_module_forward_hook(of_convolutions))),
     "training": only(lambda net: net.train()),
     "a norm in training": only(lambda net: net.blocks["conv2"].norm.train()),
@@ -404,33 +354,18 @@ CHANGES: dict[str, Callable[[Net], contextlib.AbstractContextManager]] = {
     "a function mode": lambda net: Halved(),
     "a dispatch mode": lambda net: Convolutions(),
     "a patched class": lambda net: patched(nn.Linear, "forward"),
-    "a patched convolution": lambda net: patched(nn.Conv2d, "_conv_forward"),
     "a patched call": lambda net: patched(nn.AvgPool2d, "__call__"),
     "a patched property": lambda net: patched(LIF, "neuron", property(lambda self: replace(self._start, leak=0.1))),
     "a forward of its own": only(own_forward),
     "in place": only(lambda net: conv2(net).weight.mul_(1.5)),
-    "a bias in place": only(lambda net: conv2(net).bias.add_(1)),
-    "gamma in place": only(lambda net: net.blocks["conv2"].norm.gamma.mul_(2)),
-    "a running variance in place": only(lambda net: net.blocks["conv2"].norm.running_var.mul_(4)),
     "one row of a running mean": only(lambda net: net.blocks["fc1"].norm.running_mean[3:].add_(1)),
-    "fused SGD": only(lambda net: step(net, torch.optim.SGD, fused=True)),
-    "fused Adam": only(lambda net: step(net, torch.optim.Adam, fused=True)),
-    "SGD by loops": only(lambda net: step(net, torch.optim.SGD, foreach=False)),
+    "fused Adam": only(fused_step),
     "values, told": only(told),
     "other data": only(lambda net: set_data(net, conv2(net).weight * 2)),
     "data that lies otherwise": only(lambda net: set_data(net, conv2(net).weight.data.transpose(2, 3))),
     "data with a lazy sign": only(lambda net: set_data(net, torch._neg_view(conv2(net).weight.data))),
-    "swapped": only(lambda net: swap(conv2(net), conv2(net).weight * 2)),
-    "a subclass": only(lambda net: swap(conv2(net), conv2(net).weight.detach().as_subclass(Quiet))),
     "a subclass at the end": only(lambda net: swap(net.readout.synapse, last(net).detach().as_subclass(Quiet))),
-    "a new parameter": only(lambda net: put(net, "weight", conv2(net).weight * 2)),
-    "a new bias": only(lambda net: put(net, "bias", conv2(net).bias + 1)),
-    "no bias": only(lambda net: setattr(conv2(net), "bias", None)),
-    "a state dict": only(
-        lambda net: net.load_state_dict({k: v * 1.5 for k, v in net.state_dict().items()}, assign=True)
-    ),
     "a new pool": only(lambda net: setattr(net.blocks["conv1"], "pool", nn.MaxPool2d(2))),
-    "a new block": only(lambda net: net.blocks.update({"conv2": doubled(net.blocks["conv2"])})),
     "a stage of one's own": only(lambda net: setattr(net.blocks["conv2"], "lif", Negative())),
     "other neurons": only(neuron),
     "another epsilon": only(lambda net: setattr(net.blocks["conv2"].norm, "eps", 2.0)),
@@ -486,7 +421,7 @@ def test_what_changes_is_noticed_at_once(kind, rng, used):
 
 @needs_kernels
 @pytest.mark.parametrize("compute", [bntt.Compute("reference"), bntt.Compute(events="never")])
-def test_another_compute_is_taken(compute, rng, used):
+def test_another_compute_is_taken_and_gradients_and_float64_take_none(compute, rng, used):
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     stream(net, x)
     net.compute = compute
@@ -497,16 +432,7 @@ def test_another_compute_is_taken(compute, rng, used):
     used.clear()
     net.advance(x)[0].sum().backward()
     assert all(p.grad is not None for p in net.parameters())
-    assert not used, "gradients are not kept away"
-
-
-@needs_kernels
-def test_another_dtype_is_taken(rng, used):
-    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
-    stream(net, x)
-    used.clear()
-    got, _ = stream(net.double(), x.double())
-    assert got[0].dtype == torch.float64
+    assert stream(net.double(), x.double())[0][0].dtype == torch.float64
     assert not used
     assert equal(stream(net.float(), x)[0], anew(net, x))
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-import bntt
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.recording import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, PoissonEncoder, SpikingBlock, SpikingClassifier, hold_statistics
@@ -80,17 +79,6 @@ def check_alike(ours, theirs, layer):
     if layer.synapse is not None:
         assert torch.equal(ours.arrivals.active, theirs.arrivals.active)
         assert torch.allclose(ours.arrivals.amount, theirs.arrivals.amount, rtol=1e-6)
-
-
-@needs_kernels
-def test_a_fully_connected_layer_behind_an_image_has_one_place(rng):
-    x, found = torch.randint(-1, 2, (3, 4, 1, 28, 28), generator=rng).float(), []
-    for net in pair(bntt.models.vgg6(width=0.125, num_steps=3)):
-        found.append(net.advance(x, measure=Measure(arrivals=True))[1].measured["fc1"].arrivals)
-    assert found[0].active.shape == (3, 1, 1)
-    assert torch.equal(found[0].active, found[1].active)
-    assert torch.equal(found[0].amount, found[1].amount)
-    assert found[0].active.sum() > 0
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bntt.models import mlp, vgg6, vgg9, vgg11
-from bntt.nn import SpikingNetwork, evaluating
+from bntt.nn import evaluating
 from tests import reference
 from tests.grids import every_value
 from tests.oracle import random_spikes, randomize, relative, to_reference, weight_of
@@ -135,10 +135,3 @@ def test_streaming_without_norm_has_no_last_step():
         logits, state = net.advance(torch.ones(1, 1, 6), state)
     assert state.steps == 50
     assert torch.isfinite(logits).all()
-
-
-def test_the_blocks_of_a_network_make_another(rng):
-    net, x = small(3).eval(), torch.rand(3, 2, 6, generator=rng)
-    other = SpikingNetwork(net.blocks, net.readout).eval()
-    assert list(other.blocks) == ["fc1"]
-    assert torch.equal(other(x), net(x))
