@@ -108,17 +108,19 @@ def list_names(
         for part, where in parts.items():
             console.line(f"  {part:{max(map(len, parts))}} {where}")
         return
+    if what in ("recipes", "studies"):  # without torch, whose import takes seconds
+        from bntt.io.files import names_in, read_named
+
+        folder = "runs/recipes" if what == "recipes" else "studies/studies"
+        for name in names_in(folder):
+            title = read_named(name, folder, what, 0).get("title", "")
+            console.line(f"{name:22} {title}".rstrip())
+        return
     from bntt.data.catalog import ways_to_get
     from bntt.data.samples import DATASETS
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import ENCODERS, NEURONS, NORMS
-    from bntt.runs.recipe import recipe_names
-    from bntt.studies.study_file import load_study, study_names
 
-    if what == "studies":
-        for name in study_names():
-            console.line(f"{name:22} {load_study(name).title}")
-        return
     if what == "pretrained":
         rows = [PRETRAINED_HEADS, *map(pretrained_row, PRETRAINED)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -131,7 +133,7 @@ def list_names(
             console.line(f"{name}: {dataset}; licence: {dataset.licence}")
             console.line(f"    {next(iter(ways_to_get(name)), 'built in')}")
         return
-    names = {"recipes": recipe_names(), "models": MODELS, "norms": NORMS, "neurons": NEURONS, "encoders": ENCODERS}
+    names = {"models": [*MODELS], "norms": [*NORMS], "neurons": [*NEURONS], "encoders": [*ENCODERS]}
     for name in names[what]:
         console.line(name)
 
