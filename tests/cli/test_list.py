@@ -4,9 +4,9 @@ import re
 import tomllib
 
 from bntt.cli import main as cli
+from bntt.io.files import names_in
 from bntt.models import PRETRAINED
 from bntt.nn import NORMS
-from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.file import load_recipe, parse_recipe
 from tests.rows import each_row
 
@@ -34,7 +34,7 @@ def test_backends_and_what_they_do_for_every_norm_neuron_and_block(capsys):
     assert {*NORMS, *parts, "Residual"} <= {*re.findall(r"^  (.*?) +fused in training and evaluation$", shown, re.M)}
 
 
-@each_row("name", recipe_names())
+@each_row("name", names_in("runs/recipes"))
 def test_a_recipe_that_is_shown_loads_as_itself(name, capsys):
     assert cli.main(["show", name, "-s", "seed=3"]) == 0
     assert parse_recipe(tomllib.loads(capsys.readouterr().out)) == load_recipe(name, ["seed=3"])

@@ -15,7 +15,7 @@ from bntt.data.events.formats import SIMULATED, Framing
 from bntt.data.images import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.samples import DATASETS, ORDERS
-from bntt.runs.recipe import recipe_names
+from bntt.io.files import names_in
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests import fakes
 
@@ -99,7 +99,7 @@ OF_THE_RECORD = ("cifar10-compact-ann", "cifar10-compact-hybrid")
 
 
 def test_facts_are_those_of_the_recipes_and_of_what_is_read():
-    for name in recipe_names():
+    for name in names_in("runs/recipes"):
         data = load_recipe(name).data
         if not name.endswith(("-best", "-record")) and not data.order:
             beside = {"cutout"} | ({"erase"} if name in OF_THE_RECORD else set())

@@ -7,8 +7,8 @@ from bntt.data import FrameSet, synthetic
 from bntt.data.prepared import Manifest, manifest_of
 from bntt.data.samples import DATASETS
 from bntt.engine.kernels import has_bf16
+from bntt.io.files import names_in
 from bntt.runs.directory import new_run_directory
-from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import RecipeData, build_model, in_order
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
@@ -45,7 +45,7 @@ def test_two_steps_of_a_recipe_of_each_kind(name, tmp_path):
 
 
 @pytest.mark.slow
-@each_row("name", [name for name in recipe_names() if name not in QUICK])
+@each_row("name", [name for name in names_in("runs/recipes") if name not in QUICK])
 def test_two_steps_of_every_other_recipe(name, tmp_path):
     trains_two_steps(name, tmp_path)
 

@@ -14,8 +14,8 @@ from bntt.charts.files import thinned
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
 from bntt.data import FrameSet
 from bntt.data.samples import DATASETS
+from bntt.io.files import names_in
 from bntt.nn.kinds import encoder_facts_by_name
-from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import RecipeData, Split, build_encoder
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe
 
@@ -54,7 +54,7 @@ def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sam
 
 def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe of that name or file; for a bare dataset, signed Poisson spikes of 8 steps, or 8 frames."""
-    if name in recipe_names() or name not in DATASETS:
+    if name in names_in("runs/recipes") or name not in DATASETS:
         return load_recipe(name, overrides)
     dataset = DATASETS[name]
     frames = {"frames": {"size": dataset.frame_size}} if dataset.formats else {}
