@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Figure, Level, Line, Lines
 from bntt.cli.report import PRETRAINED_HEADS, pretrained_row
@@ -59,7 +60,9 @@ def _trained(name: str) -> list[str]:
 
 def pictures() -> Iterator[tuple[str, Figure]]:
     """Draw accuracy, spikes and exits of one network; and a training, for the site's first pages."""
-    yield from figures_of("fashion-mnist", "evaluation")
+    for place, figure in figures_of("fashion-mnist", "evaluation"):
+        yield place, figure
+        yield place.replace(".svg", "-narrow.svg"), replace(figure, columns=1)
     facts = read(RUNS / NETWORK)
     found, activity, single = facts["exit"], facts["activity"], facts["exit-per-sample"]
     steps = range(1, 1 + found["num_steps"])
@@ -85,6 +88,7 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     early = f"{right[found['steps'] - 1]:.1%} after {found['steps']}"
     title = f"One network on Fashion-MNIST: {right[-1]:.1%} after {len(steps)} steps, {early}"
     yield "readme.svg", Figure(title, charts, columns=3)
+    yield "readme-narrow.svg", Figure(title, charts, columns=1)
 
 
 def _spikes(name: str, layer: Facts) -> Line:
