@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Figure, Level, Line, Lines
 from bntt.cli.report import PRETRAINED_HEADS, pretrained_row
@@ -60,9 +59,7 @@ def _trained(name: str) -> list[str]:
 
 def pictures() -> Iterator[tuple[str, Figure]]:
     """Draw accuracy, spikes and exits of one network; and a training, for the site's first pages."""
-    for place, figure in figures_of("fashion-mnist", "evaluation"):
-        yield place, figure
-        yield place.replace(".svg", "-narrow.svg"), replace(figure, columns=1)
+    yield from figures_of("fashion-mnist", "evaluation")
     facts = read(RUNS / NETWORK)
     found, activity, single = facts["exit"], facts["activity"], facts["exit-per-sample"]
     steps = range(1, 1 + found["num_steps"])
