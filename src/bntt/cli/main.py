@@ -129,3 +129,7 @@ def _overview() -> str:
             first = " ".join((call.__doc__ or "").strip().partition("\n\n")[0].split())
             lines += textwrap.wrap(f"  {name:12} {first}", width, subsequent_indent=" " * 15)
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    entry()

@@ -75,6 +75,14 @@ def test_a_program_gives_the_numbers_of_its_network(name, rng):
 
 
 @torch.no_grad()
+def test_a_classifier_takes_images_in_its_program(rng):
+    model, images = bntt.SpikingClassifier(bntt.PoissonEncoder(T), loud("bntt")), torch.rand(2, 1, 8, 8, generator=rng)
+    model.network.compute = bntt.Compute("reference")
+    assert torch.equal(export(model, (images,)).module()(images), model(images))
+    assert model(images).abs().max() > 0
+
+
+@torch.no_grad()
 def test_a_step_is_kept_in_a_file_and_read_without_pickled_code(rng, tmp_path):
     net = loud("folded")
     net.compute = bntt.Compute("reference")
