@@ -48,7 +48,7 @@ def test_the_packages_network_and_what_goes_into_an_onnx_graph(run, tmp_path, ex
 
 
 def test_a_run_becomes_a_graph_and_a_constant_one(run, exported):
-    exported(run, "--to", "nir")
+    assert "take --lossy constant" in exported(run, "--to", "nir")
     said = exported(run, "--to", "nir", "--lossy", "constant")
     assert "exact: " in said
     assert "median: " in said

@@ -87,6 +87,8 @@ def export(
         random, timed = made.encoder.kind.startswith("poisson"), made.encoder.kind in ("frames", "sequence")
         what = "the encoder's spikes" if random else "frames or sequences" if timed else "images in [0, 1]"
         console.line(f"its input is {what}, {'[T, B, ...]' if (random or timed) and to == 'onnx' else '[B, ...]'}")
+    if to == "nir" and not lossy:
+        console.line("SpikingJelly, snnTorch and Norse cannot read it: they take --lossy constant, less accurate")
     if to != "bundle":
         return
     if made.pictures is not None and made.encoder.kind != "frames":

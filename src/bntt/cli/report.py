@@ -113,8 +113,7 @@ def list_names(
 
         folder = "runs/recipes" if what == "recipes" else "studies/studies"
         for name in names_in(folder):
-            title = read_named(name, folder, what, 0).get("title", "")
-            console.line(f"{name:22} {title}".rstrip())
+            console.line(f"{name:22} {read_named(name, folder, what, 0).get('title', '')}".rstrip())
         return
     from bntt.data.catalog import ways_to_get
     from bntt.data.samples import DATASETS
